@@ -1,0 +1,46 @@
+# Everything a developer types. `make help` lists it.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install up test check format bench db-reset
+
+help: ## Lists what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## Puts a virtual environment with pgtick into .venv
+
+$(INSTALLED): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$$($(PYTHON) --version) is too old: make PYTHON=python3.11 (or newer)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+		|| { echo "python3 has no venv module: apt-get install python3-venv"; exit 1; }
+	@echo "installing into .venv (once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-C stops it
+	@$(BIN)/pgtick up
+
+test: install ## Runs all tests
+	@$(BIN)/pytest -q -n 2
+
+check: install ## Format, lint, types, squawk, and whether functions can be re-applied
+	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m tests.support.check_sql
+	@$(BIN)/squawk --config .squawk.toml sql/state/*.sql
+
+format: install ## Formats the Python code
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: install ## Measures ticks, claims and lateness on this machine
+	@$(BIN)/pgtick bench
+
+db-reset: install ## Throws the local database away (asks first)
+	@$(BIN)/python -m tests.support.reset

@@ -1,0 +1,1 @@
+"""pgtick's command line, API and dashboard. It never imports `workers`, nor they it."""

@@ -1,0 +1,80 @@
+"""Functions, views and grants: their files are the truth, applied again whenever their text has changed.
+
+Only what changed is applied: even an identical `create or replace view` takes an exclusive lock and replays
+it on every replica. A file that has gone is forgotten here; what it made is dropped by a named revision.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection, errors
+
+from migrations.files import GRANTS, SQL, repeatable_files
+
+
+class BrokenFileError(Exception):
+    """PostgreSQL refused a file of ours; the message says which, where and why."""
+
+
+def changed_files(conn: Connection[Any]) -> list[Path]:
+    """Returns the files whose text this database does not have, in order.
+
+    The grants come along with any other: what is created anew starts with a right for everybody.
+    """
+    known = dict(conn.execute("select path, checksum from scheduler_internal.repeatables").fetchall())
+    files = repeatable_files()
+    changed = [path for path in files if known.get(name_of(path)) != checksum_of(path)]
+    if changed and changed[-1] != GRANTS and GRANTS in files:
+        changed.append(GRANTS)
+    return changed
+
+
+def gone_files(conn: Connection[Any]) -> list[str]:
+    """Returns the names of applied files that exist no more."""
+    names = [name_of(path) for path in repeatable_files()]
+    rows = conn.execute(
+        "select path from scheduler_internal.repeatables where path <> all (%s) order by path", [names]
+    ).fetchall()
+    return [str(path) for (path,) in rows]
+
+
+def apply_changed(conn: Connection[Any]) -> list[str]:
+    """Applies what changed, in the caller's transaction, and returns the names."""
+    conn.execute("set local check_function_bodies = off")  # files may refer to what comes after them
+    changed, gone = changed_files(conn), gone_files(conn)
+    for path in changed:
+        _apply(conn, path)
+        conn.execute(
+            """
+            insert into scheduler_internal.repeatables as r (path, checksum) values (%s, %s)
+            on conflict (path) do update set checksum = excluded.checksum, applied_at = clock_timestamp()
+            """,
+            [name_of(path), checksum_of(path)],
+        )
+    conn.execute("delete from scheduler_internal.repeatables where path = any (%s)", [gone])
+    return [name_of(path) for path in changed] + [f"{name} (gone)" for name in gone]
+
+
+def _apply(conn: Connection[Any], path: Path) -> None:
+    text = path.read_text()
+    try:
+        conn.execute(text.encode())
+    except errors.LockNotAvailable:
+        raise  # the runner tries again
+    except errors.Error as error:
+        position = error.diag.statement_position
+        line = f":{text.count(chr(10), 0, int(position)) + 1}" if position else ""
+        raise BrokenFileError(f"{name_of(path)}{line}: {error.diag.message_primary or error}") from error
+
+
+def name_of(path: Path) -> str:
+    """Returns the name by which a file is remembered, such as sql/common/now.sql."""
+    return path.relative_to(SQL.parent).as_posix()
+
+
+def checksum_of(path: Path) -> str:
+    """Returns the SHA-256 of a file's text."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,84 @@
+"""The PostgreSQL server of a test run: one for all processes, a migrated template, a clone for each test."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from app import localdb
+from app.binaries import Origin
+from app.cluster import Cluster
+from migrations.runner import migrate
+
+TEMPLATE = "pgtick_template"
+TEMPLATE_LOCK = 4_711
+
+# Nothing here has to survive a power cut. A clone of the template touches several hundred relations.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "200",
+    "max_locks_per_transaction": "256",
+    "max_wal_size": "4GB",
+    "log_min_messages": "warning",
+}
+
+
+@dataclass
+class Server:
+    """A running throw-away server."""
+
+    cluster: Cluster
+
+    @classmethod
+    def start(cls, home: Path, *, origin: Origin | None, settings: dict[str, str] | None = None) -> Server:
+        """Starts a server in that folder, or finds the one that runs there."""
+        server = cls(Cluster(home, origin=origin, settings=SETTINGS | (settings or {})))
+        server.cluster.start()
+        return server
+
+    def stop(self) -> None:
+        """Stops the server."""
+        self.cluster.stop()
+
+    def create_database(self, *, template: str = "template0") -> str:
+        """Creates a database and returns its name."""
+        name = f"test_{secrets.token_hex(6)}"
+        self._execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        return name
+
+    def clone_template(self) -> str:
+        """Creates a migrated database and returns its name; the first call of the run migrates the template."""
+        self._prepare_template()
+        return self.create_database(template=TEMPLATE)
+
+    def drop_database(self, name: str) -> None:
+        """Drops a database, whoever is still connected."""
+        self._execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+    def conninfo(self, dbname: str, *, user: str = "postgres") -> str:
+        """Returns a connection string past any pooler."""
+        return self.cluster.conninfo(dbname=dbname, user=user)
+
+    def _prepare_template(self) -> None:
+        with psycopg.connect(self.cluster.conninfo(), autocommit=True) as conn:
+            conn.execute("select pg_advisory_lock(%s)", [TEMPLATE_LOCK])
+            if conn.execute("select from pg_database where datname = %s", [TEMPLATE]).fetchone() is not None:
+                return
+            draft = self.create_database()
+            migrate(self.conninfo(draft))
+            localdb.create_logins(self.cluster, dbname=draft)
+            # Renamed when whole, so that a failed migration is tried, and told, by the next test too.
+            rename = sql.SQL("alter database {} rename to {}")
+            conn.execute(rename.format(sql.Identifier(draft), sql.Identifier(TEMPLATE)))
+
+    def _execute(self, statement: sql.Composed) -> None:
+        with psycopg.connect(self.cluster.conninfo(), autocommit=True) as conn:
+            conn.execute(statement)
