@@ -29,7 +29,7 @@ begin
         from scheduler_internal.time_zones as z,
             lower(replace(regexp_replace(left(check_time_zone.timezone, 100), '^.*/', ''), ' ', '_'))
                 as city
-        where length(city) >= 3
+        where length(city) >= 4
             and (starts_with(lower(z.name), city) or strpos(lower(z.name), '/' || city) > 0)
         order by length(z.name), z.name
         limit 1;

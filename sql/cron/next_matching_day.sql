@@ -16,9 +16,10 @@ declare
     -- The longest wait there is: 29 February on a given weekday, across 2100 (40 years).
     v_last_year integer := v_year + 41;
     v_months integer;
-    v_first integer;        -- the 1st of the month, counted from 1970-01-01
-    v_weekday integer;      -- its weekday, 0 = Sunday
+    v_first integer := from_day - v_day + 1;    -- the 1st of the month
+    v_weekday integer;      -- weekday of the 1st, 0 = Sunday
     v_length integer;       -- days in the month
+    v_month_days bigint;    -- all of them, bit n = day n
     v_by_date bigint;       -- days chosen by the day-of-month field, bit n = day n
     v_by_weekday bigint;    -- days chosen by the day-of-week field
     v_matches bigint;
@@ -47,7 +48,9 @@ begin
             return null;
         end if;
 
-        v_first := make_date(v_year, v_month, 1) - date '1970-01-01';
+        if v_day = 1 then
+            v_first := make_date(v_year, v_month, 1) - date '1970-01-01';
+        end if;
         -- 1970-01-01 was a Thursday; 1400000 is a multiple of 7 that keeps it positive.
         v_weekday := (v_first + 1400004) % 7;
         -- Two bits a month hold its length beyond 28.
@@ -55,14 +58,20 @@ begin
         if v_month = 2 and v_year % 4 = 0 and (v_year % 100 <> 0 or v_year % 400 = 0) then
             v_length := 29;
         end if;
+        v_month_days := (1::bigint << (v_length + 1)) - 2;
 
         v_by_date := spec.dom;
         v_by_weekday := scheduler_internal.repeat_week(spec.dow, v_weekday);
         if spec.flags & 8 <> 0 then
             v_by_date := v_by_date | (spec.lom >> (31 - v_length));
             if spec.wd <> 0 then
-                v_by_date := v_by_date
-                    | scheduler_internal.nearest_workdays(spec.wd, v_weekday, v_length);
+                -- `nW` is bit n, and none in a month without a day n; `LW` is bit 0.
+                v_matches := (spec.wd & v_month_days) | ((spec.wd & 1) << v_length);
+                v_by_date := v_by_date | scheduler_internal.nearest_workdays(
+                    v_matches,
+                    scheduler_internal.repeat_week(64, v_weekday),
+                    scheduler_internal.repeat_week(1, v_weekday),
+                    v_length);
             end if;
             if spec.nth <> 0 then
                 v_by_weekday := v_by_weekday
@@ -74,7 +83,7 @@ begin
         else
             v_matches := v_by_date | v_by_weekday;
         end if;
-        v_matches := (v_matches & ((1::bigint << (v_length + 1)) - 2)) >> v_day;
+        v_matches := (v_matches & v_month_days) >> v_day;
         if v_matches <> 0 then
             return v_first + v_day - 1 + scheduler_internal.lowest_bit(v_matches);
         end if;
