@@ -1,0 +1,159 @@
+"""Crontabs taken over: each entry becomes a command job that fires when cron would have run it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from app.crontab_fields import CronFieldError, split_command, translate_schedule
+from app.crontab_lines import Crontab, Entry, Remark, read_crontab
+from app.jobfile_spec import JobSpec, place_of
+from app.jobfile_sync import Report, sync
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    import psycopg
+
+    from app.jobfile_problems import Problem
+    from app.jobfile_yaml import Json
+
+# What these say is for cron, not for the command.
+_CRONS_OWN = frozenset(
+    {"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "CRON_TZ", "RANDOM_DELAY"}
+)
+_DEFAULT_SHELLS = (None, "", "/bin/sh")
+
+# Cron runs a command once, at its minute or not at all, however many are still running, and never stops one;
+# 30 days is the longest timeout there is.
+_POLICIES: dict[str, Json] = {
+    "max_attempts": 1,
+    "misfire": "skip",
+    "overlap": "allow",
+    "dst": "debian",
+    "timeout": "30 days",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CrontabReport:
+    """What became of each line (jobs by line, remarks in the order of lines) and of the database."""
+
+    system: bool
+    taken: dict[int, str]
+    remarks: tuple[Remark, ...]
+    jobs: Report
+
+    @property
+    def complete(self) -> bool:
+        """Whether every line was taken."""
+        return not any(remark.refused for remark in self.remarks)
+
+
+def import_crontab(
+    conn: psycopg.Connection[Any],
+    data: bytes,
+    *,
+    path: Path | None = None,
+    system: bool | None = None,
+    timezone: str = "UTC",
+    queue_per_user: bool = False,
+    dry_run: bool = False,
+    prune: bool = False,
+) -> CrontabReport:
+    """Takes what can be taken, in one transaction, and tells of the rest.
+
+    `path` null means standard input; `system` null, to find out whether there is a user column. With `prune`,
+    jobs of an earlier import of this file whose lines are gone are deleted.
+    """
+    crontab = read_crontab(data, path=path, system=system)
+    place = place_of(path) if path else "stdin"
+    named = _named(place, crontab.entries)
+    specs = _specs(crontab, named, timezone=timezone, queue_per_user=queue_per_user)
+    refused: set[str | None] = set()
+
+    def refuse(problem: Problem) -> None:
+        refused.add(problem.job)
+        crontab.refuse(problem.line, problem.what, problem.hint)
+
+    jobs = sync(
+        conn,
+        specs,
+        file=str(path or "-"),
+        mark=f"crontab:{place}",
+        dry_run=dry_run,
+        prune=prune,
+        # A line that is not taken this time (by another user, say) is still there: its job is no orphan.
+        keep=named,
+        keep_going=refuse,
+    )
+    taken = {spec.line: spec.name for spec in specs if spec.name not in refused}
+    remarks = tuple(sorted(crontab.remarks, key=lambda remark: remark.line))
+    return CrontabReport(crontab.system, taken, remarks, jobs)
+
+
+def _named(place: str, entries: Sequence[Entry]) -> dict[str, Entry]:
+    named: dict[str, Entry] = {}
+    for entry in entries:
+        occurrence = 0
+        while (name := _name(place, entry, occurrence)) in named:
+            occurrence += 1
+        named[name] = entry
+    return named
+
+
+def _specs(
+    crontab: Crontab, named: Mapping[str, Entry], *, timezone: str, queue_per_user: bool
+) -> list[JobSpec]:
+    specs = []
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    for name, entry in named.items():
+        if entry.user not in (None, me) and not queue_per_user:
+            crontab.refuse(
+                entry.line,
+                f"runs as {entry.user}, and a worker started by {me} does not change users",
+                f"--queue-per-user gives it the queue user-{entry.user}, for a worker run by {entry.user}",
+            )
+            continue
+        try:
+            arguments = _arguments(entry, timezone=timezone, queue_per_user=queue_per_user)
+        except CronFieldError as error:
+            crontab.refuse(entry.line, error.what, error.hint)
+            continue
+        specs.append(JobSpec(name=name, line=entry.line, arguments=arguments))
+    return specs
+
+
+def _arguments(entry: Entry, *, timezone: str, queue_per_user: bool) -> dict[str, Json]:
+    command, stdin = split_command(entry.command)
+    shell = entry.variables.get("SHELL")
+    target: dict[str, Json] = {"shell": command}
+    if shell not in _DEFAULT_SHELLS:
+        target = {"args": [shell, "-c", command]}
+    if stdin is not None:
+        target["stdin"] = stdin
+    if env := {name: value for name, value in entry.variables.items() if name not in _CRONS_OWN}:
+        target["env"] = dict(env)
+    if home := entry.variables.get("HOME"):
+        target["cwd"] = home
+    queue: dict[str, Json] = {"queue": f"user-{entry.user}"} if entry.user and queue_per_user else {}
+    return {
+        "job_type": "command",
+        "target": target,
+        "schedule": translate_schedule(entry.schedule),
+        "timezone": entry.variables.get("CRON_TZ") or timezone,
+        **_POLICIES,
+        **queue,
+    }
+
+
+def _name(place: str, entry: Entry, occurrence: int) -> str:
+    """A name that stays the same while file, user and command do; the same command again gets another."""
+    identity = "\0".join((place, entry.user or "", entry.command, str(occurrence)))
+    words = "-".join(re.findall(r"[A-Za-z0-9]+", entry.command))[:40].strip("-")
+    return f"{place}:{words or 'command'}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

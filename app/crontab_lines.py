@@ -1,0 +1,163 @@
+"""The lines of a crontab, read as cron reads them.
+
+A line is blank, a comment, a variable (for the lines below it) or an entry; cron tries them in that order.
+What cron itself would refuse is refused here, with the reason.
+"""
+
+from __future__ import annotations
+
+import pwd
+import re
+import shutil
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+# name = value, either of them in quotes or not; text after a closing quote is an error.
+_VARIABLE = re.compile(
+    r"""(?:"(?P<double>[^"=]*)"|'(?P<single>[^'=]*)'|(?P<bare>[^\s="'][^\s=]*))\s*=\s*"""
+    r"""(?:"(?P<in_double>[^"]*)"|'(?P<in_single>[^']*)'|(?P<plain>[^"'\s].*)?)\s*"""
+)
+# The dash keeps cron's log quiet. Minutes have no names, so prose is no entry.
+_ENTRY = re.compile(r"-?(?P<schedule>@\S+|[0-9*~]\S*(?:[ \t]+\S+){4})[ \t]+(?P<rest>\S.*)")
+_USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
+_ANACRON = re.compile(r"(?:[0-9]+|@[a-z]+)[ \t]+[0-9]+[ \t]+[A-Za-z][\w-]*\.[\w.-]+[ \t]+\S")
+
+# Accounts that Debian or a common package makes and that are no program's name.
+_ACCOUNT = re.compile(
+    "root|daemon|bin|sys|nobody|www-data|postgres|mysql|redis|munin|logcheck|smmsp|list|uucp|nginx|apache|"
+    "debian-tor|debian-spamd|_apt|amavis|clamav|nagios|zabbix|gitlab-runner|systemd-timesync"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line that runs a command, with the variables that hold for it."""
+
+    line: int
+    schedule: str
+    command: str
+    user: str | None
+    variables: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to say about a line: it is not taken, or only with a difference."""
+
+    line: int
+    refused: bool
+    what: str
+    hint: str | None = None
+
+
+@dataclass(slots=True)
+class Crontab:
+    """What was found in a crontab; `system` tells whether its entries have a user column."""
+
+    system: bool
+    entries: list[Entry] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    def refuse(self, line: int, what: str, hint: str | None = None) -> None:
+        """Says that a line is not taken, and why."""
+        self.remarks.append(Remark(line, True, what, hint))
+
+    def note(self, line: int, what: str, hint: str | None = None) -> None:
+        """Says how a line that is taken differs."""
+        self.remarks.append(Remark(line, False, what, hint))
+
+
+def read_crontab(data: bytes, *, path: Path | None = None, system: bool | None = None) -> Crontab:
+    """Reads a crontab; `system` null means to find out whether it has a user column."""
+    lines = data.split(b"\n")
+    texts = [_text(line) for line in lines]
+    crontab = Crontab(_has_users(texts, path) if system is None else system)
+    if lines[-1].strip():
+        crontab.note(len(lines), "the last line has no newline: cron would ignore it, here it counts")
+    if b"\r\n" in data:
+        line = data.count(b"\n", 0, data.index(b"\r\n")) + 1
+        crontab.note(line, "a Windows line end, which cron would hand to the command: left out")
+    variables: dict[str, str] = {}
+    for number, text in enumerate(texts, start=1):
+        if text is None:
+            crontab.refuse(number, "not UTF-8, or with a zero byte", "save the file as UTF-8")
+        elif not text or text.startswith("#"):
+            continue
+        elif match := _VARIABLE.fullmatch(text):
+            name, value = _name_and_value(match)
+            variables = {**variables, name: value}
+            _remark_on_variable(crontab, number, name, value)
+        else:
+            _read_entry(crontab, number, text, variables)
+    return crontab
+
+
+def _text(line: bytes) -> str | None:
+    try:
+        text = line.removesuffix(b"\r").decode()
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text.removeprefix("\ufeff").lstrip(" \t")
+
+
+def _name_and_value(match: re.Match[str]) -> tuple[str, str]:
+    name = match["double"] or match["single"] or match["bare"] or ""
+    return name, match["in_double"] or match["in_single"] or (match["plain"] or "").rstrip()
+
+
+def _remark_on_variable(crontab: Crontab, line: int, name: str, value: str) -> None:
+    if name in ("MAILTO", "MAILFROM") and value:
+        crontab.note(line, f"{name} is not supported: no mail is sent", "output is kept with the execution")
+    elif name == "RANDOM_DELAY":
+        crontab.note(line, "RANDOM_DELAY is not supported", "set the jobs' jitter")
+    elif name == "TZ":
+        crontab.note(line, "TZ is only the command's, as in cron", "CRON_TZ moves the schedule")
+    elif "$" in value:
+        crontab.note(line, f"{name} keeps its $ as it is, as in cron: variables are not expanded")
+
+
+def _read_entry(crontab: Crontab, line: int, text: str, variables: dict[str, str]) -> None:
+    if _ANACRON.match(text):
+        crontab.refuse(line, "a line of an anacrontab (period, delay, name)", "write it as an @daily entry")
+        return
+    match = _ENTRY.fullmatch(text)
+    if match is None:
+        hint = "an entry is five fields and a command, or @daily and a command"
+        crontab.refuse(line, "neither a variable nor an entry", hint)
+        return
+    user, command = None, match["rest"]
+    if crontab.system:
+        user, command = [*command.split(None, 1), ""][:2]
+        if not _USER.fullmatch(user) or not command:
+            hint = "a system crontab names a user before the command; --user reads it without"
+            crontab.refuse(line, f'"{user}" is no user with a command behind it', hint)
+            return
+    crontab.entries.append(Entry(line, match["schedule"], command, user, variables))
+
+
+def _has_users(texts: Sequence[str | None], path: Path | None) -> bool:
+    """Whether the entries have a user column: by the file's place, else when most entries name an account."""
+    if path is not None:
+        place = path.resolve()
+        if place.parent.name == "cron.d" or place.parts[-2:] == ("etc", "crontab"):
+            return True
+        if place.parent.name == "crontabs":
+            return False
+    words = [match["rest"].split(None, 1) for text in texts if (match := _ENTRY.fullmatch(text or ""))]
+    named = sum(len(parts) == 2 and _is_account(parts[0]) for parts in words)
+    return named * 2 > len(words)
+
+
+def _is_account(name: str) -> bool:
+    if _ACCOUNT.fullmatch(name):
+        return True
+    try:
+        pwd.getpwnam(name)
+    except (KeyError, ValueError):
+        return False
+    # "git", "man" and "sync" are accounts and programs: such a word proves nothing.
+    return shutil.which(name) is None

@@ -1,0 +1,46 @@
+"""A report as lines for people to read."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from app.jobfile_spec import DEFAULTS, readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from app.jobfile_sync import JobChange, Report
+    from app.jobfile_yaml import Json
+
+_SIGNS = {"created": "+", "updated": "~", "deleted": "-"}
+
+
+def report_lines(report: Report) -> Iterator[str]:
+    """The report as lines: a block for each job that changes, then the sum."""
+    for job in report.jobs:
+        yield from _job_lines(job)
+    for name in report.orphans:
+        yield f"? {name}: this file made it and no longer names it; --prune deletes it"
+    counts = [f"{report.count(action)} {action}" for action in ("created", "updated", "unchanged", "deleted")]
+    yield ("dry run, nothing was written: " if report.dry_run else "") + ", ".join(counts)
+
+
+def _job_lines(job: JobChange) -> Iterator[str]:
+    if job.action in _SIGNS:
+        yield f"{_SIGNS[job.action]} {job.name}"
+    for change in job.changes:
+        before, after = (_show(change.field, value) for value in (change.before, change.after))
+        if job.action == "updated":
+            yield f"    {change.field}: {before} -> {after}"
+        elif change.field not in DEFAULTS or change.after != DEFAULTS[change.field]:
+            yield f"    {change.field}: {after}"
+    for warning in job.warnings:
+        yield f"! {job.name}: {warning}"
+
+
+def _show(field: str, value: Json) -> str:
+    value = readable(field, value)
+    if field == "target" and isinstance(value, dict) and len(value) == 1:
+        value = next(iter(value.values()))
+    return "none" if value is None else json.dumps(value, ensure_ascii=False)

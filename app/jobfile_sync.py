@@ -1,0 +1,226 @@
+"""Makes the database agree with a list of jobs, in one transaction, and tells what changed.
+
+The database decides what a definition means (zones in their canonical spelling, targets as documents, lengths
+as intervals) and whether it is valid; so a job is compared as it was with what put_job() made of it, never
+with the text of the file, and a dry run is the real thing, rolled back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
+
+from app.jobfile_problems import JobFileError, Problem
+from app.jobfile_spec import COMPARED, MARKS, JobSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from app.jobfile_yaml import Json
+
+# Never retried here, and no fault of any job: the whole run fails with them.
+_NOT_THE_JOBS_FAULT = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.InvalidSchemaName,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One attribute of a job, before and after."""
+
+    field: str
+    before: Json
+    after: Json
+
+
+@dataclass(frozen=True, slots=True)
+class JobChange:
+    """What became of one job."""
+
+    name: str
+    action: Literal["created", "updated", "unchanged", "deleted"]
+    changes: tuple[FieldChange, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did, or would do; `orphans` are jobs of this file that it no longer names and that stay."""
+
+    jobs: tuple[JobChange, ...]
+    dry_run: bool
+    orphans: tuple[str, ...] = ()
+
+    def count(self, action: str) -> int:
+        """How many jobs this became of."""
+        return sum(job.action == action for job in self.jobs)
+
+
+def sync(
+    conn: psycopg.Connection[Any],
+    specs: Sequence[JobSpec],
+    *,
+    file: str,
+    mark: str,
+    dry_run: bool = False,
+    prune: bool = False,
+    keep: Iterable[str] = (),
+    keep_going: Callable[[Problem], None] | None = None,
+) -> Report:
+    """Gives every job its definition, or none: raises JobFileError with all that the database refused.
+
+    With `keep_going`, what is refused is handed to it and the others are done. `keep` names further jobs that
+    are no orphans of this file.
+    """
+    run = _Sync(conn, file=file, mark=mark)
+    with conn.transaction(force_rollback=dry_run):
+        # Lengths as people write them, times in UTC: the form in which a definition is compared and shown.
+        conn.execute("select set_config('intervalstyle', 'postgres_verbose', true)")
+        conn.execute("select set_config('timezone', 'UTC', true)")
+        report = run.all(specs, prune=prune, keep=set(keep), dry_run=dry_run)
+        for problem in run.problems:
+            if keep_going is None:
+                raise JobFileError(file, run.problems)
+            keep_going(problem)
+    return report
+
+
+class _DisagreementError(Exception):
+    """The job is another file's, and that file defines it in another way."""
+
+
+class _Sync:
+    def __init__(self, conn: psycopg.Connection[Any], *, file: str, mark: str) -> None:
+        self._conn = conn
+        self._file = file
+        self._mark = mark
+        self.problems: list[Problem] = []
+
+    def all(self, specs: Sequence[JobSpec], *, prune: bool, keep: set[str], dry_run: bool) -> Report:
+        wanted = {spec.name for spec in specs}
+        before = self._definitions(wanted)
+        warnings: dict[str, list[str]] = {}
+        # In the order of their names, so that two runs at once wait for each other and never in a circle.
+        done = [
+            spec
+            for spec in sorted(specs, key=lambda spec: spec.name)
+            if self._put(spec, before.get(spec.name), warnings.setdefault(spec.name, []))
+        ]
+        orphans = sorted(name for name in before.keys() - wanted - keep if self._owns(before[name]))
+        if prune:
+            for name in orphans:
+                self._conn.execute("select scheduler.delete_job(job_id => %s)", [before[name]["job_id"]])
+        after = self._definitions(wanted)
+        jobs = [
+            _change(spec.name, before.get(spec.name), after[spec.name], warnings[spec.name]) for spec in done
+        ]
+        if prune:
+            jobs += [JobChange(name, "deleted") for name in orphans]
+        return Report(tuple(jobs), dry_run, () if prune else tuple(orphans))
+
+    def _definitions(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The jobs of these names, and all that carry the mark."""
+        cursor = self._conn.cursor(row_factory=dict_row)
+        cursor.execute(
+            "select j.name, to_jsonb(j) as job from scheduler.jobs j"
+            " where j.name = any(%(names)s) or j.tags @> array[%(mark)s]::text[]",
+            {"names": list(names), "mark": self._mark},
+        )
+        return {row["name"]: row["job"] for row in cursor}
+
+    def _owns(self, job: Mapping[str, Any]) -> bool:
+        return self._mark in job["tags"]
+
+    def _put(self, spec: JobSpec, old: Mapping[str, Any] | None, warnings: list[str]) -> bool:
+        """Whether the database took the job; if not, the reason is among the problems."""
+        # A job keeps the mark that it has. One made by hand gets none: it is never pruned.
+        marks = [self._mark] if old is None else [tag for tag in old["tags"] if tag.startswith(MARKS)]
+        own_tags = spec.arguments.get("tags")
+        tags = [*(own_tags if isinstance(own_tags, list) else ()), *marks]
+        arguments: dict[str, Any] = {"name": spec.name, **spec.arguments, "tags": tags}
+        handler = _collect(warnings)
+        self._conn.add_notice_handler(handler)
+        try:
+            with self._conn.transaction():
+                row = self._conn.execute(_call("put_job", arguments), _adapt(arguments)).fetchone()
+                if row is not None and spec.paused is not None:
+                    function = "pause_job" if spec.paused else "resume_job"
+                    self._conn.execute(_call(function, ["job_id"]), {"job_id": row[0]})
+                if old is not None and marks not in ([], [self._mark]):
+                    self._check_agreement(spec.name, old, marks)
+        except _NOT_THE_JOBS_FAULT:
+            raise
+        except _DisagreementError as error:
+            self._refuse(spec, f'is managed by "{error}", which says otherwise', "change it there")
+            return False
+        except psycopg.Error as error:
+            self._refuse_error(spec, error)
+            return False
+        finally:
+            self._conn.remove_notice_handler(handler)
+        return True
+
+    def _check_agreement(self, name: str, old: Mapping[str, Any], marks: Sequence[str]) -> None:
+        new = self._definitions([name])[name]
+        if any(old[field] != new[field] for field in COMPARED):
+            raise _DisagreementError(marks[0])
+
+    def _refuse(self, spec: JobSpec, what: str, hint: str | None, *, line: int | None = None) -> None:
+        self.problems.append(Problem(line or spec.line, spec.name, what, hint))
+
+    def _refuse_error(self, spec: JobSpec, error: psycopg.Error) -> None:
+        diagnostic = error.diag
+        message = diagnostic.message_primary or str(error)
+        if diagnostic.message_detail:
+            message += f" ({diagnostic.message_detail.rstrip('.')})"
+        # The database does not know lines: the first attribute that its message names tells the line.
+        words = (diagnostic.message_primary or "").replace('"', " ").split()
+        named = next((word for word in words if word in spec.lines), None)
+        self._refuse(spec, message, diagnostic.message_hint, line=spec.lines[named] if named else None)
+
+
+def _collect(warnings: list[str]) -> Callable[[psycopg.errors.Diagnostic], None]:
+    def handler(notice: psycopg.errors.Diagnostic) -> None:
+        parts = (notice.message_primary, notice.message_detail, notice.message_hint)
+        warnings.append("; ".join(part.rstrip(".") for part in parts if part))
+
+    return handler
+
+
+def _call(function: str, arguments: Iterable[str]) -> sql.Composed:
+    return sql.SQL("select scheduler.{}({})").format(
+        sql.Identifier(function),
+        sql.SQL(", ").join(
+            sql.SQL("{} => {}").format(sql.Identifier(name), sql.Placeholder(name)) for name in arguments
+        ),
+    )
+
+
+def _adapt(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    documents = ("target", "payload")
+    return {
+        name: Jsonb(value) if name in documents and value is not None else value
+        for name, value in arguments.items()
+    }
+
+
+def _change(
+    name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any], warnings: Iterable[str]
+) -> JobChange:
+    changes = tuple(
+        FieldChange(field, before[field] if before else None, after[field])
+        for field in COMPARED
+        if (before[field] if before else None) != after[field]
+    )
+    action: Literal["created", "updated", "unchanged"] = "unchanged" if not changes else "updated"
+    return JobChange(name, "created" if before is None else action, changes, tuple(warnings))
