@@ -1,0 +1,92 @@
+"""Rows as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Literal
+from uuid import UUID
+
+import click
+
+OutputFormat = Literal["table", "json"]
+LONGEST_CELL = 60
+
+output_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print.",
+)
+"""Adds `-o table|json` to a command, as its argument `output`."""
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], *, output: OutputFormat = "table") -> None:
+    """Prints rows of equal keys: a table with the keys as its head, or a JSON array."""
+    rows = list(rows)
+    if output == "json":
+        click.echo(json.dumps(rows, default=_to_json, ensure_ascii=False, indent=2))
+        return
+    if not rows:
+        click.echo("(none)")
+        return
+    columns = list(rows[0])
+    cells = [[_to_cell(row[name]) for name in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
+    for line in [columns, *cells]:
+        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        click.echo("  ".join(padded).rstrip())
+
+
+def print_row(row: Mapping[str, Any], *, output: OutputFormat = "table") -> None:
+    """Prints one row: a line for each of its columns, or a JSON object."""
+    if output == "json":
+        click.echo(json.dumps(dict(row), default=_to_json, ensure_ascii=False, indent=2))
+        return
+    width = max(map(len, row))
+    for name, value in row.items():
+        click.echo(f"{name.ljust(width)}  {_to_text(value)}".rstrip())
+
+
+def _to_json(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.isoformat()
+        case timedelta():
+            return _duration(value)
+        case Decimal():
+            return float(value)
+        case UUID():
+            return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _to_text(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return value.isoformat(sep=" ", timespec="milliseconds" if value.microsecond else "seconds")
+        case timedelta():
+            return _duration(value)
+        case list() if all(isinstance(item, str) for item in value):
+            return ", ".join(value)
+        case dict() | list():
+            return json.dumps(value, default=_to_json, ensure_ascii=False)
+    return str(value)
+
+
+def _to_cell(value: Any) -> str:
+    text = " ".join(_to_text(value).split())
+    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+
+
+def _duration(value: timedelta) -> str:
+    """Returns a length as PostgreSQL reads it back."""
+    return f"{value.total_seconds():g} seconds"

@@ -1,0 +1,99 @@
+"""Connections for the command line, and PostgreSQL's errors in one line."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+import psycopg
+from psycopg import Connection, errors
+from psycopg.conninfo import conninfo_to_dict
+
+from app import localdb
+from app.cluster import SUPERUSER
+from app.settings import load_settings
+
+CONNECT_SECONDS = 10
+
+# What PostgreSQL says when a function, a view or the whole schema that this version calls is not there.
+SCHEMA_ERRORS = (
+    errors.InvalidSchemaName,
+    errors.UndefinedTable,
+    errors.UndefinedFunction,
+    errors.UndefinedColumn,
+)
+
+
+class NoDatabaseError(Exception):
+    """No database is given and the local one does not run; the message names the fix."""
+
+
+def write_conninfo() -> str:
+    """Returns the given database, or the local one as its administrator."""
+    return load_settings(os.environ).database or _local("pgtick_admin")
+
+
+def direct_conninfo() -> str:
+    """Returns the database past any pooler; the local one as its superuser, who may do everything."""
+    settings = load_settings(os.environ)
+    return settings.direct_database or settings.database or _local(SUPERUSER)
+
+
+def connect(conninfo: str | None = None, *, autocommit: bool = True) -> Connection[Any]:
+    """Opens a connection, to the database that commands work on unless another is named."""
+    conninfo = conninfo or write_conninfo()
+    defaults: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "pgtick"}
+    given = conninfo_to_dict(conninfo)
+    missing = {name: value for name, value in defaults.items() if name not in given}
+    return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None, **missing)
+
+
+def _local(user: str) -> str:
+    cluster = localdb.local_cluster()
+    if cluster.pid() is None:
+        raise NoDatabaseError(
+            "there is no database: set DB_WRITE_CONNECTION_STRING, or start the local one by `pgtick up`"
+        )
+    return cluster.conninfo(dbname=localdb.DATABASE, user=user)
+
+
+def describe_error(error: psycopg.Error) -> str:
+    """Returns an error of PostgreSQL in one line: message, detail, and the hint, or else our own."""
+    diag = error.diag
+    if diag.message_primary is None:
+        return _describe_lost_connection(str(error))
+    if isinstance(error, SCHEMA_ERRORS) and "scheduler" in diag.message_primary:
+        return (
+            f"{diag.message_primary}: the database's schema is older than this pgtick: run `pgtick migrate`"
+        )
+    parts = [diag.message_primary, diag.message_detail, diag.message_hint]
+    return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
+
+
+def _describe_lost_connection(text: str) -> str:
+    line = " ".join(text.split())
+    where = ""
+    if found := re.search(r'server at "([^"]+)"(?: \([^)]*\))?, port (\d+)', line):
+        where = f" at {found[1]}:{found[2]}"
+    if found := re.search(r"FATAL: +(.+)$", line):
+        reason = found[1]
+        if "password authentication failed" in reason or "no password supplied" in reason:
+            fix = "correct user and password in the connection string"
+        elif re.search(r'database "[^"]*" does not exist', reason):
+            fix = "create it (createdb), or correct the database's name in the connection string"
+        elif "does not exist" in reason:
+            fix = "create the role, or correct the user in the connection string"
+        else:
+            fix = "see the server's log"
+        return f"the database{where} refused the connection: {reason}: {fix}"
+    if found := re.search(
+        r"(?:failed: |connection )(Connection refused|timeout expired|No route to host)", line
+    ):
+        return (
+            f"no database answers{where} ({found[1].lower()}): "
+            "start it, or correct host and port in the connection string"
+        )
+    if "resolve host" in line or "translate host" in line:
+        return f"the database's host name is not known: correct it in the connection string ({line})"
+    return f"the connection to the database{where} failed: {line}"
