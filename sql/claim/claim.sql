@@ -1,0 +1,65 @@
+create or replace function scheduler.claim(
+    worker_id uuid,
+    max_executions integer default 1,
+    queues text[] default null,
+    job_types text[] default null,
+    handlers text[] default null,
+    shard integer default null
+)
+returns table (
+    execution_id uuid,
+    attempt integer,
+    job_id uuid,
+    job_name text,
+    job_type text,
+    queue text,
+    target jsonb,
+    payload jsonb,
+    fire_at timestamptz,
+    run_at timestamptz,
+    started_at timestamptz,
+    timeout interval,
+    max_attempts integer,
+    traceparent text,
+    token uuid
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Hands ready executions to a worker: of each queue the highest priority first, then the longest waiting. From
+-- here on the attempt number is the fence: whoever names an older one is refused.
+--
+-- One shard per statement, so that a claim locks the tables of one shard and not of sixteen. Without a shard
+-- the shards are tried in a random rotation until max_executions are found.
+--
+-- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for expired ones.
+-- Raises: JB001 when the worker is not registered or its lease has run out; 22023 for a bad argument.
+declare
+    v_now constant timestamptz := scheduler.now();
+    v_first integer := floor(random() * 16)::integer;
+    v_left integer := max_executions;
+    v_shard integer;
+    v_count integer;
+begin
+    if max_executions is null or max_executions not between 1 and 10000 then
+        perform scheduler_internal.refuse('max_executions is out of range', 'It is 1 to 10000.',
+            'Ask for as many as the worker can start at once.');
+    end if;
+    perform scheduler_internal.check_worker(worker_id, v_now);
+    for i in 0 .. case when shard is null then 15 else 0 end loop
+        v_shard := coalesce(shard, (v_first + i) % 16);
+        return query
+        select * from scheduler_internal.claim_shard(
+            v_shard, worker_id, v_left, queues, job_types, handlers, v_now);
+        get diagnostics v_count = row_count;
+        v_left := v_left - v_count;
+        exit when v_left <= 0;
+    end loop;
+end;
+$$;
+
+comment on function scheduler.claim(uuid, integer, text[], text[], text[], integer) is
+    'Hands up to max_executions ready executions to a worker, of these queues, job types and handlers (null: any). '
+    'The worker must have sent a heartbeat within its lease';

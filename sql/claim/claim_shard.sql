@@ -1,0 +1,107 @@
+create or replace function scheduler_internal.claim_shard(
+    shard integer,
+    worker_id uuid,
+    max_executions integer,
+    queues text[],
+    job_types text[],
+    handlers text[],
+    at timestamptz
+)
+returns table (
+    execution_id uuid,
+    attempt integer,
+    job_id uuid,
+    job_name text,
+    job_type text,
+    queue text,
+    target jsonb,
+    payload jsonb,
+    fire_at timestamptz,
+    run_at timestamptz,
+    started_at timestamptz,
+    timeout interval,
+    max_attempts integer,
+    traceparent text,
+    token uuid
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each pair that exists is
+-- found by one probe, and its ready rows are one range, so that rows that wait for the future cost nothing.
+declare
+    v_queue text := '';
+    v_rank smallint := -32768;
+    v_left integer := max_executions;
+    v_count integer;
+    v_expired uuid[];
+begin
+    v_expired := array(
+        select w.execution_id from scheduler_internal.waiting w
+        where w.shard = claim_shard.shard and w.expires_at <= at and w.attempt = w.attempt_base
+        limit 100
+        for update skip locked);
+    if v_expired <> '{}' then
+        perform scheduler_internal.expire(shard, v_expired, at);
+    end if;
+
+    loop
+        select w.queue, w.rank into v_queue, v_rank
+        from scheduler_internal.waiting w
+        where w.shard = claim_shard.shard and (w.queue, w.rank) > (v_queue, v_rank)
+        order by w.queue, w.rank
+        limit 1;
+        exit when not found;
+        continue when v_queue <> all (queues);
+
+        return query
+        with picked as materialized (
+            select w.ctid as row_id from scheduler_internal.waiting w
+            where w.shard = claim_shard.shard and w.queue = v_queue and w.rank = v_rank
+              and w.run_at <= at
+              and (w.expires_at is null or w.expires_at > at or w.attempt > w.attempt_base)
+              and (job_types is null or w.job_type = any (job_types))
+              and (handlers is null or w.handler is null or w.handler = any (handlers))
+            order by w.run_at
+            limit v_left
+            for update skip locked
+        ), taken as (
+            delete from scheduler_internal.waiting w
+            where w.shard = claim_shard.shard and w.ctid = any (array(select p.row_id from picked p))
+            returning w.*
+        ), started as (
+            insert into scheduler_internal.running as r
+                (shard, attempt, execution_id, worker_id, started_at, deadline, run_at, created_at, fire_at,
+                 expires_at, job_id, token, job_version, attempt_base, rank, crashes, origin, exclusive,
+                 queue, job_type, handler, dedup_key, traceparent, target, payload, policy)
+            select t.shard, t.attempt + 1, t.execution_id, claim_shard.worker_id, at,
+                   at + (scheduler_internal.policy_of(t.policy, v.definition)).timeout,
+                   t.run_at, t.created_at, t.fire_at, t.expires_at, t.job_id,
+                   case when t.job_type = 'sql' then gen_random_uuid() end,
+                   t.job_version, t.attempt_base, t.rank, t.crashes, t.origin, t.exclusive, t.queue,
+                   t.job_type, t.handler, t.dedup_key, t.traceparent, t.target, t.payload, t.policy
+            from taken t
+            left join scheduler_internal.job_versions v
+              on v.shard = claim_shard.shard and v.job_id = t.job_id and v.version = t.job_version
+            returning r.*
+        )
+        select s.execution_id, s.attempt, s.job_id, v.name, s.job_type, s.queue,
+               coalesce(s.target, (v.definition).target), coalesce(s.payload, (v.definition).payload),
+               s.fire_at, s.run_at, s.started_at, s.deadline - s.started_at,
+               (scheduler_internal.policy_of(s.policy, v.definition)).max_attempts,
+               s.traceparent, s.token
+        from started s
+        left join scheduler_internal.job_versions v
+          on v.shard = claim_shard.shard and v.job_id = s.job_id and v.version = s.job_version
+        order by s.run_at;
+
+        get diagnostics v_count = row_count;
+        v_left := v_left - v_count;
+        exit when v_left <= 0;
+    end loop;
+end;
+$$;
+
+comment on function scheduler_internal.claim_shard(
+    integer, uuid, integer, text[], text[], text[], timestamptz) is 'claim() on one shard';

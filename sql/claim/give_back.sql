@@ -1,0 +1,37 @@
+create or replace function scheduler_internal.give_back(
+    shard integer,
+    worker_id uuid,
+    execution_ids uuid[]
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is the
+-- fence) but does not count against max_attempts.
+-- Locks, Writes: running, waiting. Returns how many there were.
+declare
+    v_count bigint;
+begin
+    with gone as (
+        delete from scheduler_internal.running r
+        where r.shard = give_back.shard and r.worker_id = give_back.worker_id
+          and r.execution_id = any (execution_ids)
+        returning r.*
+    )
+    insert into scheduler_internal.waiting
+        (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
+         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key, traceparent,
+         target, payload, policy)
+    select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at, g.job_id,
+           g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive, g.queue, g.job_type,
+           g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
+    from gone g;
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function scheduler_internal.give_back(integer, uuid, uuid[]) is
+    'Returns executions of a worker to the waiting ones, no attempt used';

@@ -1,0 +1,57 @@
+create or replace function scheduler.heartbeat(
+    worker_id uuid,
+    node_id text default null,
+    queues text[] default null,
+    job_types text[] default null,
+    concurrency integer default null,
+    lease interval default '10 seconds',
+    draining boolean default false,
+    execution_ids uuid[] default '{}',
+    attempts integer[] default '{}'
+)
+returns table (execution_id uuid, attempt integer, reason text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Registers the worker, or renews its lease and with it that of all that it runs: one row, one write. The
+-- caller names what it thinks that it runs, and is told what to stop: cancelled; timeout (its deadline has
+-- passed); lost (its lease ran out meanwhile, another attempt owns it: discard).
+-- Writes: workers. Raises: 22023 for a lease out of range.
+declare
+    v_now constant timestamptz := scheduler.now();
+begin
+    if worker_id is null then
+        perform scheduler_internal.refuse('worker_id is null', 'It names this worker process.',
+            'Make a random uuid at each start of a worker.');
+    end if;
+    if lease is null or lease not between interval '1 second' and interval '1 hour' then
+        perform scheduler_internal.refuse(
+            format('lease %s is out of range', coalesce(lease::text, 'null')), 'It is 1 second to 1 hour.',
+            'Use about three times the interval of the heartbeats.');
+    end if;
+    insert into scheduler_internal.workers as w
+        (worker_id, node_id, queues, job_types, concurrency, lease, started_at, last_beat_at, draining)
+    values (heartbeat.worker_id, coalesce(heartbeat.node_id, 'unnamed'), heartbeat.queues,
+            heartbeat.job_types, heartbeat.concurrency, heartbeat.lease, v_now, v_now,
+            coalesce(heartbeat.draining, false))
+    on conflict on constraint workers_pkey do update
+    set last_beat_at = excluded.last_beat_at, lease = excluded.lease, draining = excluded.draining,
+        stopped_at = null;
+
+    return query
+    select i.execution_id, i.attempt,
+           case when r.execution_id is null then 'lost'
+                when r.cancel_requested_at is not null then 'cancelled'
+                else 'timeout' end
+    from unnest(execution_ids, attempts) i(execution_id, attempt)
+    left join scheduler_internal.running r
+      on r.worker_id = heartbeat.worker_id and r.execution_id = i.execution_id and r.attempt = i.attempt
+    where r.execution_id is null or r.cancel_requested_at is not null or r.deadline <= v_now;
+end;
+$$;
+
+comment on function scheduler.heartbeat is
+    'Registers a worker or renews its lease. Returns which of the named executions it must stop, and why: '
+    'cancelled, timeout or lost';

@@ -1,0 +1,90 @@
+create or replace function scheduler_internal.check_target(job_type text, target jsonb)
+returns jsonb
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+-- Returns the target as a document: a JSON string is short for its first key.
+-- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind.
+declare
+    v_main text;
+    v_keys text[];
+    v_target jsonb := target;
+    v_key text;
+begin
+    case job_type
+        when 'sql' then v_main := 'statement'; v_keys := '{statement}';
+        when 'http' then v_main := 'url'; v_keys := '{url,method,headers,body}';
+        when 'python' then v_main := 'handler'; v_keys := '{handler}';
+        when 'command' then v_main := 'shell'; v_keys := '{shell,args,env,stdin,cwd}';
+        else
+            perform scheduler_internal.refuse(
+                format('unknown job type %L', job_type), 'A worker could never run it.',
+                'Use sql, http, python or command.');
+    end case;
+    if jsonb_typeof(v_target) = 'string' then
+        v_target := jsonb_build_object(v_main, v_target);
+    end if;
+    if v_target is null or jsonb_typeof(v_target) <> 'object' then
+        perform scheduler_internal.refuse(
+            format('a %s job needs a target', job_type),
+            format('It is %s.', coalesce('a JSON ' || jsonb_typeof(v_target), 'null')),
+            format('Write target => ''{"%s": "…"}''.', v_main));
+    end if;
+    select k into v_key from jsonb_object_keys(v_target) k where k <> all (v_keys) limit 1;
+    if found then
+        perform scheduler_internal.refuse(
+            format('unknown key %L in the target of a %s job', v_key, job_type),
+            format('It knows %s.', array_to_string(v_keys, ', ')), 'Correct or remove the key.');
+    end if;
+    if job_type = 'command' and v_target ? 'args' then
+        if v_target ? 'shell' then
+            perform scheduler_internal.refuse(
+                'a command has either "shell" or "args"', 'Both are given.', 'Remove one of them.');
+        end if;
+        if jsonb_typeof(v_target -> 'args') <> 'array' or jsonb_array_length(v_target -> 'args') = 0
+           or exists (select from jsonb_array_elements(v_target -> 'args') a
+                      where jsonb_typeof(a) <> 'string') then
+            perform scheduler_internal.refuse(
+                '"args" of a command must be a list of strings', 'The first is the program.',
+                'Write {"args": ["program", "argument"]}.');
+        end if;
+    elsif coalesce(jsonb_typeof(v_target -> v_main), '') <> 'string'
+          or btrim(v_target ->> v_main) = '' then
+        perform scheduler_internal.refuse(
+            format('the target of a %s job needs "%s"', job_type, v_main),
+            'It is missing, empty or not a string.', format('Write target => ''{"%s": "…"}''.', v_main));
+    end if;
+    if job_type = 'http' then
+        if v_target ->> 'url' !~* '^https?://[^[:space:]/]+' then
+            perform scheduler_internal.refuse(
+                format('not an http address: %L', left(v_target ->> 'url', 200)),
+                'Only http and https addresses can be called.', 'Write https://host/path.');
+        end if;
+        if coalesce(v_target ->> 'method', 'POST') !~ '^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$' then
+            perform scheduler_internal.refuse(
+                format('unknown method %L', v_target ->> 'method'), 'Methods are written in capitals.',
+                'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.');
+        end if;
+    end if;
+    foreach v_key in array array['headers', 'env'] loop
+        if v_target ? v_key and (jsonb_typeof(v_target -> v_key) <> 'object' or exists (
+               select from jsonb_each(v_target -> v_key) e where jsonb_typeof(e.value) <> 'string')) then
+            perform scheduler_internal.refuse(
+                format('"%s" must be an object of strings', v_key), 'Names to values.',
+                format('Write {"%s": {"NAME": "value"}}.', v_key));
+        end if;
+    end loop;
+    foreach v_key in array array['stdin', 'cwd'] loop
+        if v_target ? v_key and jsonb_typeof(v_target -> v_key) <> 'string' then
+            perform scheduler_internal.refuse(
+                format('"%s" must be a string', v_key),
+                format('It is a JSON %s.', jsonb_typeof(v_target -> v_key)), 'Put it in quotes.');
+        end if;
+    end loop;
+    return v_target;
+end;
+$$;
+
+comment on function scheduler_internal.check_target(text, jsonb) is
+    'The target of a job type as a document, or an error that names what is wrong with it';

@@ -1,0 +1,19 @@
+create or replace function scheduler_internal.refuse(
+    message text,
+    detail text,
+    hint text,
+    code text default '22023'
+)
+returns void
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+-- Raises. One place, so that every refusal has a message, the facts and the next step.
+begin
+    raise exception using errcode = code, message = message, detail = detail, hint = hint;
+end;
+$$;
+
+comment on function scheduler_internal.refuse(text, text, text, text) is
+    'Raises an error with DETAIL and HINT; 22023 (invalid_parameter_value) unless said otherwise';

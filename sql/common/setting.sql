@@ -1,0 +1,12 @@
+create or replace function scheduler_internal.setting(name text, fallback text)
+returns text
+language sql
+stable
+parallel safe
+set search_path = pg_catalog, pg_temp
+as $$
+    select coalesce(nullif(current_setting('scheduler.' || name, true), ''), fallback)
+$$;
+
+comment on function scheduler_internal.setting(text, text) is
+    'A setting of the namespace scheduler, e.g. alter database app set scheduler.history_retention = ''90 days''';

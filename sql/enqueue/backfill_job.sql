@@ -1,0 +1,70 @@
+create or replace function scheduler.backfill_job(
+    job_id uuid,
+    from_time timestamptz,
+    to_time timestamptz
+)
+returns bigint
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Makes executions of the job's past instants in [from_time, to_time] that have none: skipped, or from before
+-- the job. They run now, oldest first, whatever the overlap policy. Called again it makes nothing new.
+-- Locks: the schedule row, then the job row. Writes: waiting, audit_log.
+-- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the ledger
+-- remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
+declare
+    v_job scheduler_internal.jobs;
+    v_schedule scheduler_internal.schedules;
+    v_now constant timestamptz := scheduler.now();
+    v_horizon timestamptz;
+    v_fire_ats timestamptz[];
+    v_count bigint;
+begin
+    v_job := scheduler_internal.lock_job(job_id);
+    select s.* into v_schedule from scheduler_internal.schedules s
+    where s.shard = v_job.shard and s.job_id = v_job.job_id;
+    if not found then
+        perform scheduler_internal.refuse(format('job %L has no schedule', v_job.name),
+            'A backfill follows the schedule.', 'Use scheduler.trigger_job.', '55000');
+    end if;
+    if from_time is null or to_time is null or not isfinite(from_time) or from_time > to_time
+       or to_time > v_now then
+        perform scheduler_internal.refuse('not a past range of time',
+            format('It is %s to %s; now is %s.', from_time, to_time, v_now),
+            'Give from_time <= to_time <= now.');
+    end if;
+    -- What was dropped from the history could be run twice; what is older than the job could not.
+    v_horizon := v_now - scheduler_internal.setting('history_retention', '30 days')::interval;
+    if from_time < v_horizon and v_job.created_at < v_horizon then
+        perform scheduler_internal.refuse('the range begins before the history does',
+            format('History is kept from %s on: what ran before is not known any more.', v_horizon),
+            'Begin later, or use scheduler.trigger_job for each run.');
+    end if;
+    v_fire_ats := array(select i from scheduler_internal.instants(
+        v_schedule.spec, v_schedule.timezone, from_time, to_time, 10001) i);
+    if cardinality(v_fire_ats) > 10000 then
+        perform scheduler_internal.refuse('the range has more than 10,000 instants',
+            format('The 10,001st is %s.', v_fire_ats[10001]), 'Backfill a shorter range at a time.',
+            '54000');
+    end if;
+    -- What is due and undecided belongs to the tick.
+    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, v_now);
+
+    v_fire_ats := array(
+        select i from unnest(v_fire_ats) i
+        except
+        select f.fire_at from scheduler_internal.find_fires(v_job.shard, v_job.job_id, from_time) f
+        order by 1);
+    v_count := scheduler_internal.insert_fires(v_job.shard, 'b',
+        array_fill(v_job.job_id, array[cardinality(v_fire_ats)]), v_fire_ats, v_fire_ats, v_now,
+        held => false);
+    perform scheduler_internal.audit('backfill_job', job_id, v_job.name, jsonb_build_object(
+        'from_time', from_time, 'to_time', to_time, 'executions', v_count));
+    return v_count;
+end;
+$$;
+
+comment on function scheduler.backfill_job(uuid, timestamptz, timestamptz) is
+    'Runs the past instants of a job that have no execution. Returns how many; at most 10,000 a call';

@@ -1,0 +1,46 @@
+create or replace function scheduler.cancel_execution(execution_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat). Returns
+-- false when it had ended already: whoever is first, cancel or finish, wins, and there is one end.
+-- Locks: the execution's row. Writes: waiting and history, or running; audit_log.
+-- Raises: P0002 for an unknown execution.
+declare
+    v_shard constant integer := scheduler.get_shard_id(execution_id);
+    v_now constant timestamptz := scheduler.now();
+    v_waiting scheduler_internal.waiting;
+begin
+    -- Twice: between the two statements it may pass from one table to the other.
+    for i in 1..2 loop
+        update scheduler_internal.running r
+        set cancel_requested_at = coalesce(r.cancel_requested_at, v_now)
+        where r.shard = v_shard and r.execution_id = cancel_execution.execution_id;
+        if found then
+            perform scheduler_internal.audit('cancel_execution', execution_id, null);
+            return true;
+        end if;
+        select w.* into v_waiting from scheduler_internal.waiting w
+        where w.shard = v_shard and w.execution_id = cancel_execution.execution_id
+        for update;
+        if found then
+            perform scheduler_internal.end_waiting(v_shard, array[execution_id], 'cancelled',
+                format('cancelled by %s', session_user), v_now);
+            perform scheduler_internal.release_held(v_shard, array[v_waiting.job_id], v_now);
+            perform scheduler_internal.audit('cancel_execution', execution_id, null);
+            return true;
+        end if;
+    end loop;
+    if not exists (select from scheduler_internal.history h
+                   where h.execution_id = cancel_execution.execution_id) then
+        perform scheduler_internal.refuse_unknown('execution', execution_id);
+    end if;
+    return false;
+end;
+$$;
+
+comment on function scheduler.cancel_execution(uuid) is
+    'Ends an execution that waits, or has the worker stop one that runs. False: it had ended already';

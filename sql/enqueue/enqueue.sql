@@ -1,0 +1,82 @@
+create or replace function scheduler.enqueue(
+    job_type text,
+    target jsonb,
+    payload jsonb default null,
+    queue text default 'default',
+    priority integer default 0,
+    run_at timestamptz default null,
+    dedup_key text default null,
+    max_attempts integer default 3,
+    backoff text default 'exponential',
+    backoff_base interval default '10 seconds',
+    backoff_max interval default '1 hour',
+    timeout interval default '1 hour',
+    expires_after interval default null,
+    traceparent text default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Makes an execution without a job, in the caller's own transaction: rolled back with it, and seen by workers
+-- when it commits. While an execution with the same dedup_key has not ended, returns that one's id instead.
+-- Writes: waiting; dedup_keys where a key is given (two callers of one key wait for each other).
+-- Raises: 22023 for whatever in it is wrong.
+declare
+    v_now constant timestamptz := scheduler.now();
+    v_run_at timestamptz;
+    v_target jsonb;
+    v_shard integer;
+    v_id uuid;
+    v_alive uuid;
+begin
+    v_target := scheduler_internal.check_target(job_type, target);
+    perform scheduler_internal.check_document('the target', v_target);
+    perform scheduler_internal.check_document('the payload', payload);
+    perform scheduler_internal.check_policy(queue, priority, max_attempts, backoff, backoff_base,
+        backoff_max, timeout, expires_after);
+    perform scheduler_internal.check_traceparent(traceparent);
+    v_run_at := scheduler_internal.check_run_at(run_at, v_now);
+
+    if dedup_key is null then
+        v_shard := floor(random() * 16)::integer;
+    else
+        if length(dedup_key) not between 1 and 500 then
+            perform scheduler_internal.refuse('invalid dedup_key', 'It has 1 to 500 characters.',
+                'Hash a longer one.');
+        end if;
+        v_shard := get_byte(decode(md5(dedup_key), 'hex'), 0) & 15;
+    end if;
+    v_id := scheduler_internal.new_id(v_shard, v_run_at);
+
+    if dedup_key is not null then
+        loop
+            insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
+            values (v_shard, enqueue.dedup_key, v_id)
+            on conflict do nothing;
+            exit when found;
+            select d.execution_id into v_alive from scheduler_internal.dedup_keys d
+            where d.shard = v_shard and d.dedup_key = enqueue.dedup_key;
+            if found then
+                return v_alive;
+            end if;
+            -- It ended between the two statements: now the key is free.
+        end loop;
+    end if;
+
+    insert into scheduler_internal.waiting
+        (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank, crashes,
+         origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target, payload, policy)
+    values
+        (v_shard, 0, v_id, v_run_at, v_now, v_run_at + expires_after, 0, - priority, 0, 'e', false, queue,
+         job_type, v_target ->> 'handler', dedup_key, traceparent, v_target, payload,
+         scheduler_internal.pack_policy(max_attempts, backoff, backoff_base, backoff_max, timeout));
+    return v_id;
+end;
+$$;
+
+comment on function scheduler.enqueue is
+    'Makes an execution without a job, in the caller''s own transaction, and returns its id. With a dedup_key, '
+    'returns the execution of that key while one has not ended';

@@ -1,0 +1,55 @@
+create or replace function scheduler.enqueue_many(items jsonb)
+returns setof uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- enqueue() for thousands in one call, all or nothing; ids come in the order of the items. Each item is an
+-- object whose keys are the arguments of enqueue(). The items of a call share one shard, so that a batch is
+-- written, claimed and finished as a batch; those with a dedup_key go one by one.
+-- Writes: waiting, dedup_keys.
+-- Raises: 22023 for the first item that is wrong, with its position.
+declare
+    v_now constant timestamptz := scheduler.now();
+    v_shard constant integer := floor(random() * 16)::integer;
+    v_ids uuid[];
+begin
+    perform scheduler_internal.check_items(items);
+    if jsonb_path_exists(items, '$[*] ? (@.dedup_key != null)') then
+        return query
+        select scheduler.enqueue(
+            i.job_type, i.target, i.payload, coalesce(i.queue, 'default'), coalesce(i.priority, 0),
+            i.run_at, i.dedup_key, coalesce(i.max_attempts, 3), coalesce(i.backoff, 'exponential'),
+            coalesce(i.backoff_base, '10 seconds'), coalesce(i.backoff_max, '1 hour'),
+            coalesce(i.timeout, '1 hour'), i.expires_after, i.traceparent)
+        from scheduler_internal.read_items(items) i
+        order by i.position;
+        return;
+    end if;
+
+    with item as materialized (
+        select i.*, greatest(i.run_at, v_now) as starts_at from scheduler_internal.read_items(items) i
+    ), born as materialized (
+        select i.*, scheduler_internal.new_id(v_shard, i.starts_at) as execution_id from item i
+    ), inserted as (
+        insert into scheduler_internal.waiting
+            (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank, crashes,
+             origin, exclusive, queue, job_type, handler, traceparent, target, payload, policy)
+        select v_shard, 0, b.execution_id, b.starts_at, v_now, b.starts_at + b.expires_after, 0,
+               - coalesce(b.priority, 0), 0, 'e', false, coalesce(b.queue, 'default'), b.job_type,
+               b.target ->> 'handler', b.traceparent, b.target, b.payload,
+               scheduler_internal.pack_policy(
+                   coalesce(b.max_attempts, 3), coalesce(b.backoff, 'exponential'),
+                   coalesce(b.backoff_base, '10 seconds'), coalesce(b.backoff_max, '1 hour'),
+                   coalesce(b.timeout, '1 hour'))
+        from born b
+    )
+    select array_agg(b.execution_id order by b.position) into v_ids from born b;
+    return query select unnest(v_ids);
+end;
+$$;
+
+comment on function scheduler.enqueue_many(jsonb) is
+    'enqueue() for up to 10,000 items in one call: a JSON array of objects with the keys of its arguments. '
+    'All or nothing; returns the ids in the order of the items';

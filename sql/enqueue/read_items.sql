@@ -1,0 +1,35 @@
+create or replace function scheduler_internal.read_items(items jsonb)
+returns table (
+    "position" bigint,
+    job_type text,
+    target jsonb,
+    payload jsonb,
+    queue text,
+    priority integer,
+    run_at timestamptz,
+    dedup_key text,
+    max_attempts integer,
+    backoff text,
+    backoff_base interval,
+    backoff_max interval,
+    timeout interval,
+    expires_after interval,
+    traceparent text
+)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    select e.position, i.job_type,
+           case when jsonb_typeof(i.target) = 'object' then i.target
+                else scheduler_internal.check_target(i.job_type, i.target) end,
+           i.payload, i.queue, i.priority, i.run_at, i.dedup_key, i.max_attempts, i.backoff,
+           i.backoff_base, i.backoff_max, i.timeout, i.expires_after, i.traceparent
+    from jsonb_array_elements(items) with ordinality e(item, position)
+    cross join lateral jsonb_to_record(e.item) i(
+        job_type text, target jsonb, payload jsonb, queue text, priority integer, run_at timestamptz,
+        dedup_key text, max_attempts integer, backoff text, backoff_base interval, backoff_max interval,
+        timeout interval, expires_after interval, traceparent text)
+$$;
+
+comment on function scheduler_internal.read_items(jsonb) is 'The items of enqueue_many as rows';

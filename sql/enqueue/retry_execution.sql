@@ -1,0 +1,64 @@
+create or replace function scheduler.retry_execution(execution_id uuid)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its earlier attempts
+-- stay in the history. Returns false when it has not ended: it waits or runs already.
+-- Writes: retried, waiting, dedup_keys, audit_log.
+-- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
+declare
+    v_shard constant integer := scheduler.get_shard_id(execution_id);
+    v_now constant timestamptz := scheduler.now();
+    v_end scheduler_internal.history;
+begin
+    select h.* into v_end from scheduler_internal.history h
+    where h.execution_id = retry_execution.execution_id and h.final
+    order by h.attempt desc
+    limit 1;
+    if not found then
+        if exists (select from scheduler_internal.waiting w
+                   where w.shard = v_shard and w.execution_id = retry_execution.execution_id)
+           or exists (select from scheduler_internal.running r
+                      where r.shard = v_shard and r.execution_id = retry_execution.execution_id) then
+            return false;
+        end if;
+        perform scheduler_internal.refuse_unknown('execution', execution_id);
+    end if;
+    -- Of two who retry the same end, one wins: its row is unique.
+    insert into scheduler_internal.retried (shard, execution_id, attempt, retried_at)
+    values (v_shard, retry_execution.execution_id, v_end.attempt, v_now)
+    on conflict do nothing;
+    if not found then
+        return false;
+    end if;
+    if v_end.dedup_key is not null then
+        insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
+        values (v_shard, v_end.dedup_key, v_end.execution_id)
+        on conflict do nothing;
+        if not found then
+            perform scheduler_internal.refuse('its dedup_key is taken',
+                format('Another execution with the key %L has not ended.', v_end.dedup_key),
+                'Wait for it, or cancel it first.', '55000');
+        end if;
+    end if;
+    insert into scheduler_internal.waiting
+        (shard, attempt, execution_id, run_at, created_at, fire_at, job_id, job_version, attempt_base, rank,
+         crashes, origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target, payload,
+         policy)
+    values
+        (v_shard, v_end.attempt, v_end.execution_id, v_now, v_end.created_at, v_end.fire_at, v_end.job_id,
+         v_end.job_version, v_end.attempt, v_end.rank, 0, v_end.origin, false, v_end.queue, v_end.job_type,
+         coalesce(v_end.target, (select (v.definition).target from scheduler_internal.job_versions v
+                                 where v.shard = v_shard and v.job_id = v_end.job_id
+                                   and v.version = v_end.job_version)) ->> 'handler',
+         v_end.dedup_key, v_end.traceparent, v_end.target, v_end.payload, v_end.policy);
+    perform scheduler_internal.audit('retry_execution', execution_id, null);
+    return true;
+end;
+$$;
+
+comment on function scheduler.retry_execution(uuid) is
+    'Runs an ended execution again, with all its attempts anew. False: it waits or runs already';

@@ -1,0 +1,46 @@
+create or replace function scheduler.trigger_job(
+    job_id uuid,
+    payload jsonb default null,
+    run_at timestamptz default null
+)
+returns uuid
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- One execution of a job, now or at run_at, beside its schedule: also while it is paused, and whatever its
+-- overlap policy. Without a payload it gets the job's.
+-- Writes: waiting, audit_log.
+-- Raises: P0002 for an unknown job; 22023 for a wrong payload or run_at.
+declare
+    v_shard constant integer := scheduler.get_shard_id(job_id);
+    v_now constant timestamptz := scheduler.now();
+    v_run_at constant timestamptz := scheduler_internal.check_run_at(run_at, v_now);
+    v_id constant uuid := scheduler_internal.new_id(v_shard, v_run_at);
+    v_name text;
+begin
+    perform scheduler_internal.check_document('the payload', payload);
+    insert into scheduler_internal.waiting
+        (shard, attempt, execution_id, run_at, created_at, expires_at, job_id, job_version,
+         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, payload)
+    select j.shard, 0, v_id, v_run_at, v_now, v_run_at + (v.definition).expires_after, j.job_id, j.version,
+           0, - (v.definition).priority, 0, 't', false, (v.definition).queue, (v.definition).job_type,
+           (v.definition).target ->> 'handler', trigger_job.payload
+    from scheduler_internal.jobs j
+    join scheduler_internal.job_versions v
+      on v.shard = v_shard and v.job_id = j.job_id and v.version = j.version
+    where j.shard = v_shard and j.job_id = trigger_job.job_id;
+    if not found then
+        perform scheduler_internal.refuse_unknown('job', job_id);
+    end if;
+    select j.name into v_name from scheduler_internal.jobs j
+    where j.shard = v_shard and j.job_id = trigger_job.job_id;
+    perform scheduler_internal.audit('trigger_job', job_id, v_name,
+        jsonb_build_object('execution_id', v_id));
+    return v_id;
+end;
+$$;
+
+comment on function scheduler.trigger_job(uuid, jsonb, timestamptz) is
+    'Runs a job once, now or at run_at, beside its schedule. Returns the id of the execution';

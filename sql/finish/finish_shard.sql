@@ -1,0 +1,126 @@
+create or replace function scheduler_internal.finish_shard(
+    shard integer,
+    worker_id uuid,
+    execution_ids uuid[],
+    attempts integer[],
+    statuses text[],
+    results jsonb[],
+    errors jsonb[],
+    retry_after interval[],
+    at timestamptz
+)
+returns table (execution_id uuid, attempt integer)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- finish() for the executions of one shard, in one statement: what leaves running goes to history, and to
+-- waiting as well where another attempt follows. Returns the stale ones.
+declare
+    v_exclusive uuid[];
+    v_stale_ids uuid[];
+    v_stale_attempts integer[];
+begin
+    -- A tick that decides about a job's next fire holds its schedule: so take that before the execution ends,
+    -- and either the tick sees it ended or we see the fire that it held.
+    v_exclusive := array(
+        select r.job_id
+        from scheduler_internal.running r
+        where r.shard = finish_shard.shard and r.execution_id = any (execution_ids) and r.exclusive);
+    if v_exclusive <> '{}' then
+        perform from scheduler_internal.schedules s
+        where s.shard = finish_shard.shard and s.job_id = any (v_exclusive)
+        order by s.job_id
+        for update;
+    end if;
+
+    with input as materialized (
+        select i.*
+        from unnest(execution_ids, attempts, statuses, results, errors, retry_after)
+             i(execution_id, attempt, status, result, error, retry_after)
+        where scheduler.get_shard_id(i.execution_id) = finish_shard.shard
+    ), gone as (
+        delete from scheduler_internal.running r
+        using input i
+        where r.shard = finish_shard.shard and r.execution_id = i.execution_id
+          and r.attempt = i.attempt and r.worker_id = finish_shard.worker_id
+        returning r.*, i.status, scheduler_internal.cap_document(i.result) as result,
+                  scheduler_internal.cap_document(i.error) as error, i.retry_after
+    ), judged as materialized (
+        select g.*, p.policy as its_policy,
+               g.status <> 'failed' or g.error @> '{"retry": false}'
+               or g.cancel_requested_at is not null
+               or g.attempt - g.attempt_base >= (p.policy).max_attempts as final
+        from gone g
+        left join scheduler_internal.job_versions v
+          on g.status = 'failed' and v.shard = finish_shard.shard and v.job_id = g.job_id
+         and v.version = g.job_version
+        cross join lateral (
+            select scheduler_internal.policy_of(g.policy, v.definition) as policy
+        ) p
+    ), remembered as (
+        insert into scheduler_internal.history
+            (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at, job_id,
+             worker_id, job_version, rank, origin, final, status, queue, job_type, dedup_key, traceparent,
+             target, payload, policy, result, error, progress)
+        select j.execution_id, j.shard, j.attempt, j.run_at, j.created_at, j.started_at, at, j.fire_at,
+               j.job_id, j.worker_id, j.job_version, j.rank, j.origin, j.final, j.status, j.queue,
+               j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy, j.result, j.error,
+               j.progress
+        from judged j
+    ), again as (
+        insert into scheduler_internal.waiting
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
+             attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
+             traceparent, target, payload, policy)
+        select j.shard, j.attempt, j.execution_id,
+               at + coalesce(j.retry_after,
+                             scheduler_internal.backoff_delay(j.its_policy, j.attempt - j.attempt_base)),
+               j.created_at, j.fire_at, j.expires_at, j.job_id, j.job_version, j.attempt_base, j.rank,
+               j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler, j.dedup_key,
+               j.traceparent, j.target, j.payload, j.policy
+        from judged j
+        where not j.final
+    ), freed as (
+        delete from scheduler_internal.dedup_keys d
+        using judged j
+        where d.shard = finish_shard.shard and d.dedup_key = j.dedup_key
+          and d.execution_id = j.execution_id and j.final
+    ), counted as (
+        insert into scheduler_internal.rollups as r
+            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried, wait_seconds,
+             run_seconds, max_wait_seconds, max_run_seconds)
+        select date_trunc('minute', at), finish_shard.shard, j.queue, j.job_type,
+               count(*) filter (where j.status = 'succeeded'),
+               count(*) filter (where j.status = 'failed' and j.final),
+               count(*) filter (where j.status = 'cancelled'), 0,
+               count(*) filter (where not j.final),
+               sum(j.waited), sum(j.ran), max(j.waited), max(j.ran)
+        from (select x.*, extract(epoch from x.started_at - x.run_at)::double precision as waited,
+                     extract(epoch from at - x.started_at)::double precision as ran
+              from judged x) j
+        group by j.queue, j.job_type
+        order by j.queue, j.job_type
+        on conflict on constraint rollups_pkey do update
+        set succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
+            cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
+            wait_seconds = r.wait_seconds + excluded.wait_seconds,
+            run_seconds = r.run_seconds + excluded.run_seconds,
+            max_wait_seconds = greatest(r.max_wait_seconds, excluded.max_wait_seconds),
+            max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds)
+    )
+    select array_agg(i.execution_id), array_agg(i.attempt) into v_stale_ids, v_stale_attempts
+    from input i
+    where not exists (
+        select from judged j where j.execution_id = i.execution_id and j.attempt = i.attempt);
+
+    if v_exclusive <> '{}' then
+        perform scheduler_internal.release_held(finish_shard.shard, v_exclusive, at);
+    end if;
+    return query select * from unnest(v_stale_ids, v_stale_attempts);
+end;
+$$;
+
+comment on function scheduler_internal.finish_shard(
+    integer, uuid, uuid[], integer[], text[], jsonb[], jsonb[], interval[], timestamptz) is
+    'finish() for the executions of one shard';

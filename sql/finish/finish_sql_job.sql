@@ -1,0 +1,34 @@
+create or replace function scheduler.finish_sql_job(
+    execution_id uuid,
+    attempt integer,
+    token uuid,
+    result jsonb
+)
+returns boolean
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- The end of a SQL job that succeeded, called in the job's own transaction: its effect and its end commit
+-- together, or neither. False: the attempt is stale; roll back.
+-- The token, which claim() gave to the worker alone, is what a job cannot forge.
+-- Locks, Writes: as finish().
+declare
+    v_worker_id uuid;
+begin
+    select r.worker_id into v_worker_id from scheduler_internal.running r
+    where r.shard = scheduler.get_shard_id(finish_sql_job.execution_id)
+      and r.execution_id = finish_sql_job.execution_id
+      and r.attempt = finish_sql_job.attempt and r.token = finish_sql_job.token;
+    if not found then
+        return false;
+    end if;
+    return not exists (
+        select from scheduler.finish(v_worker_id, array[finish_sql_job.execution_id],
+            array[finish_sql_job.attempt], '{succeeded}', array[finish_sql_job.result]));
+end;
+$$;
+
+comment on function scheduler.finish_sql_job(uuid, integer, uuid, jsonb) is
+    'Ends a SQL job in its own transaction. False: the attempt is stale, roll back';

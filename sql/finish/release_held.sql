@@ -1,0 +1,34 @@
+create or replace function scheduler_internal.release_held(
+    shard integer,
+    job_ids uuid[],
+    at timestamptz
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- Lets the held fire of each of these jobs go, unless something of the job still is in its way.
+-- Writes: waiting. Returns how many were let go.
+declare
+    v_count bigint;
+begin
+    update scheduler_internal.waiting w
+    set run_at = at
+    where w.shard = release_held.shard and w.job_id = any (job_ids) and w.fire_at is not null
+      and w.origin = 'f' and w.run_at = 'infinity'
+      and not exists (
+          select from scheduler_internal.running r
+          where r.shard = release_held.shard and r.job_id = w.job_id and r.fire_at is not null
+            and r.origin = 'f')
+      and not exists (
+          select from scheduler_internal.waiting o
+          where o.shard = release_held.shard and o.job_id = w.job_id and o.fire_at is not null
+            and o.origin = 'f' and o.run_at < 'infinity');
+    get diagnostics v_count = row_count;
+    return v_count;
+end;
+$$;
+
+comment on function scheduler_internal.release_held(integer, uuid[], timestamptz) is
+    'Lets fires go that waited for the end of an earlier one (overlap queue_one and cancel_running)';

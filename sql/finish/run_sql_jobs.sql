@@ -1,0 +1,50 @@
+create or replace function scheduler.run_sql_jobs(max_executions integer default 100)
+returns table (execution_id uuid, status text, error text)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- The SQL-job runner for psql: claims ready executions of type sql, runs each as the role scheduler_sql, and
+-- ends it, all in the caller's transaction; one that fails is undone alone. timeout is not enforced here:
+-- set statement_timeout for the call.
+-- Locks, Writes: as claim() and finish(), and whatever the jobs do.
+declare
+    v_worker_id constant uuid := gen_random_uuid();
+    v_clock constant text := coalesce(current_setting('scheduler.fake_now', true), '');
+    v_claimed record;
+    v_rows bigint;
+begin
+    perform scheduler.heartbeat(v_worker_id, node_id => format('psql %s', pg_backend_pid()),
+        job_types => '{sql}', concurrency => max_executions, lease => '1 hour');
+    for v_claimed in
+        select * from scheduler.claim(v_worker_id, max_executions, job_types => '{sql}')
+    loop
+        execution_id := v_claimed.execution_id;
+        begin
+            perform set_config('scheduler.execution_id', v_claimed.execution_id::text, true),
+                    set_config('scheduler.attempt', v_claimed.attempt::text, true),
+                    set_config('scheduler.fire_at', coalesce(v_claimed.fire_at::text, ''), true),
+                    set_config('scheduler.payload', coalesce(v_claimed.payload::text, ''), true);
+            v_rows := scheduler_internal.run_as_scheduler_sql(v_claimed.target ->> 'statement');
+            perform set_config('scheduler.fake_now', v_clock, true);  -- a job must not move our clock
+            perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
+                array[v_claimed.attempt], '{succeeded}',
+                array[jsonb_build_object('rowcount', v_rows)]);
+            status := 'succeeded';
+            error := null;
+        exception when others then
+            status := 'failed';
+            error := sqlerrm;
+            perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
+                array[v_claimed.attempt], '{failed}', errors => array[jsonb_build_object(
+                    'type', sqlstate, 'message', sqlerrm)]);
+        end;
+        return next;
+    end loop;
+    perform scheduler.stop_worker(v_worker_id);
+end;
+$$;
+
+comment on function scheduler.run_sql_jobs(integer) is
+    'Runs ready SQL jobs by hand, as the role scheduler_sql, in the caller''s transaction; one row for each';

@@ -1,0 +1,87 @@
+-- Who may call what: by role, each function by its exact signature. tests/roles tries every pair of the two.
+-- Applied after every change of a function: what is created anew may be executed by everybody until here.
+
+revoke all on schema scheduler, scheduler_internal from public;
+revoke all on all tables in schema scheduler, scheduler_internal from public;
+revoke all on all routines in schema scheduler, scheduler_internal from public;
+
+grant usage on schema scheduler to
+    scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin, scheduler_sql;
+
+-- Everybody who is somebody
+grant execute on function
+    scheduler.now(),
+    scheduler.get_shard_id(uuid)
+to scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin;
+
+grant execute on function
+    scheduler.next_fire(text, text, timestamptz, text),
+    scheduler.preview(text, text, integer, timestamptz, text)
+--    scheduler.describe(text)
+to scheduler_client, scheduler_reader, scheduler_admin;
+
+-- Reading
+grant select on
+    scheduler.jobs, scheduler.executions, scheduler.attempts, scheduler.fires, scheduler.queues,
+    scheduler.workers, scheduler.stats
+to scheduler_client, scheduler_reader, scheduler_admin;
+
+grant select on scheduler.audit_log to scheduler_reader, scheduler_admin;
+
+grant execute on function
+    scheduler.get_execution(uuid)
+to scheduler_client, scheduler_reader, scheduler_admin;
+
+grant execute on function
+    scheduler.health(),
+    scheduler.worker_demand(integer, integer, integer)
+to scheduler_reader, scheduler_worker, scheduler_admin;
+
+-- Jobs and executions
+grant execute on function
+    scheduler.create_job(text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval,
+        interval, interval, interval, text, interval, integer, text, text, interval, timestamptz,
+        timestamptz, text[]),
+    scheduler.put_job(text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval,
+        interval, interval, interval, text, interval, integer, text, text, interval, timestamptz,
+        timestamptz, text[]),
+    scheduler.update_job(uuid, jsonb),
+    scheduler.delete_job(uuid),
+    scheduler.pause_job(uuid, text),
+    scheduler.resume_job(uuid),
+    scheduler.trigger_job(uuid, jsonb, timestamptz),
+    scheduler.backfill_job(uuid, timestamptz, timestamptz),
+    scheduler.enqueue(text, jsonb, jsonb, text, integer, timestamptz, text, integer, text, interval,
+        interval, interval, interval, text),
+    scheduler.enqueue_many(jsonb),
+    scheduler.cancel_execution(uuid),
+    scheduler.retry_execution(uuid)
+to scheduler_client, scheduler_admin;
+
+-- Tickers and workers
+grant execute on function
+    scheduler.due_shards(),
+    scheduler.tick_shard(integer, integer),
+    scheduler.tick(integer),
+    scheduler.reap(),
+    scheduler.maintain(),
+    scheduler.heartbeat(uuid, text, text[], text[], integer, interval, boolean, uuid[], integer[]),
+    scheduler.claim(uuid, integer, text[], text[], text[], integer),
+    scheduler.release(uuid, uuid[], integer[]),
+    scheduler.report_progress(uuid, uuid, integer, jsonb),
+    scheduler.finish(uuid, uuid[], integer[], text[], jsonb[], jsonb[], interval[]),
+    scheduler.stop_worker(uuid),
+    scheduler.run_sql_jobs(integer)
+to scheduler_worker, scheduler_admin;
+
+-- What a SQL job runs as: the one function, and it needs the token that claim() gave to the worker. Without
+-- CREATE on the schema nobody can own a function in it: granted for the one statement.
+grant execute on function
+    scheduler.finish_sql_job(uuid, integer, uuid, jsonb)
+to scheduler_sql;
+
+grant usage, create on schema scheduler_internal to scheduler_sql;
+alter function scheduler_internal.run_as_scheduler_sql(text) owner to scheduler_sql;
+revoke all on schema scheduler_internal from scheduler_sql;
+revoke all on function scheduler_internal.run_as_scheduler_sql(text) from public;
+grant execute on function scheduler_internal.run_as_scheduler_sql(text) to scheduler_owner;

@@ -1,0 +1,39 @@
+create or replace function scheduler_internal.change_job(
+    job_id uuid,
+    definition scheduler_internal.job_definition
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- Gives a job a new version, after the instants that were due under the old one have had their verdicts.
+-- Locks: the schedule row, then the job row. Writes: jobs, job_versions, schedules, audit_log.
+-- Raises: P0002 for an unknown job; 22023 for a wrong schedule.
+declare
+    v_job scheduler_internal.jobs;
+    v_old scheduler_internal.job_definition;
+    v_now timestamptz := scheduler.now();
+begin
+    v_job := scheduler_internal.lock_job(job_id);
+    select (v.definition).* into v_old from scheduler_internal.job_versions v
+    where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
+    if v_old = definition then
+        return;
+    end if;
+    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, v_now);
+    update scheduler_internal.jobs j
+    set version = v_job.version + 1, updated_at = v_now
+    where j.shard = v_job.shard and j.job_id = v_job.job_id;
+    perform scheduler_internal.write_version(v_job.job_id, v_job.version + 1, v_job.name, definition,
+        v_now);
+    perform scheduler_internal.audit('update_job', v_job.job_id, v_job.name,
+        (select jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value))
+         from jsonb_each(to_jsonb(definition)) n
+         join jsonb_each(to_jsonb(v_old)) o using (key)
+         where n.value <> o.value));
+end;
+$$;
+
+comment on function scheduler_internal.change_job(uuid, scheduler_internal.job_definition) is
+    'Gives a job a new version; the same definition again changes nothing';

@@ -1,0 +1,57 @@
+create or replace function scheduler_internal.check_definition(
+    definition scheduler_internal.job_definition
+)
+returns scheduler_internal.job_definition
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+-- Returns the definition in its normal form (target as a document, zone in its canonical spelling).
+-- Raises: 22023 for the first thing in it that is wrong. The schedule itself is compile_schedule's.
+declare
+    v scheduler_internal.job_definition := definition;
+begin
+    v.target := scheduler_internal.check_target(v.job_type, v.target);
+    v.timezone := scheduler_internal.check_time_zone(v.timezone);
+    perform scheduler_internal.check_document('the target', v.target);
+    perform scheduler_internal.check_document('the payload', v.payload);
+    perform scheduler_internal.check_policy(v.queue, v.priority, v.max_attempts, v.backoff,
+        v.backoff_base, v.backoff_max, v.timeout, v.expires_after);
+    perform scheduler_internal.check_choice('misfire', v.misfire, '{skip,fire_once,fire_all}');
+    perform scheduler_internal.check_choice('overlap', v.overlap,
+        '{allow,skip,queue_one,cancel_running}');
+    perform scheduler_internal.check_choice('dst', v.dst, '{debian,wall,skip}');
+    if v.misfire_window <= '0' then
+        perform scheduler_internal.refuse(
+            format('misfire_window %s is not positive', v.misfire_window),
+            'It is how late a fire may be and still run.', 'Leave it null for any lateness.');
+    end if;
+    if v.misfire_cap not between 1 and 10000 then
+        perform scheduler_internal.refuse(
+            format('misfire_cap %s is out of range', v.misfire_cap),
+            'It is the most missed fires that fire_all runs, 1 to 10000.', 'Leave it null for all.');
+    end if;
+    if v.jitter is null or v.jitter not between '0' and interval '1 day' then
+        perform scheduler_internal.refuse(
+            format('jitter %s is out of range', coalesce(v.jitter::text, 'null')),
+            'It is 0 to 1 day.', 'Use ''0'' for none.');
+    end if;
+    if not isfinite(v.starts_at) or not isfinite(v.ends_at) or v.starts_at > v.ends_at then
+        perform scheduler_internal.refuse(
+            'starts_at and ends_at do not fit',
+            format('starts_at is %s, ends_at is %s.', v.starts_at, v.ends_at),
+            'Give finite times, starts_at first; null for no bound.');
+    end if;
+    v.tags := coalesce(v.tags, '{}');
+    if cardinality(v.tags) > 50 or exists (
+           select from unnest(v.tags) t where t is null or t = '' or length(t) > 100) then
+        perform scheduler_internal.refuse(
+            'invalid tags', 'A job has at most 50 tags of 1 to 100 characters each.',
+            'Shorten the list or the tag.');
+    end if;
+    return v;
+end;
+$$;
+
+comment on function scheduler_internal.check_definition(scheduler_internal.job_definition) is
+    'A job definition in its normal form, or an error that names what is wrong with it';

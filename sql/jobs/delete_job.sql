@@ -1,0 +1,26 @@
+create or replace function scheduler.delete_job(job_id uuid)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or run go
+-- on, and the history stays until its retention ends.
+-- Locks: the schedule row, then the job row. Writes: schedules, jobs, job_names, audit_log.
+-- Raises: P0002 for an unknown job.
+declare
+    v_job scheduler_internal.jobs;
+begin
+    v_job := scheduler_internal.lock_job(job_id);
+    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, scheduler.now());
+    delete from scheduler_internal.schedules s
+    where s.shard = v_job.shard and s.job_id = v_job.job_id;
+    delete from scheduler_internal.jobs j where j.shard = v_job.shard and j.job_id = v_job.job_id;
+    delete from scheduler_internal.job_names n where n.name = v_job.name;
+    perform scheduler_internal.audit('delete_job', v_job.job_id, v_job.name);
+end;
+$$;
+
+comment on function scheduler.delete_job(uuid) is
+    'Ends a job. Its waiting and running executions go on; cancel them with cancel_execution()';

@@ -1,0 +1,52 @@
+create or replace function scheduler.resume_job(job_id uuid)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- Lets a paused job fire again, or one that was set aside as broken try again, from its next instant on. The
+-- instants of a pause become one row of the ledger, whatever its length; those of a broken schedule are
+-- due, and its misfire policy decides.
+-- Locks: the schedule row, then the job row. Writes: jobs, schedules, skipped_fires, audit_log.
+-- Raises: P0002 for an unknown job; 22023 when the schedule is still broken.
+declare
+    v_job scheduler_internal.jobs;
+    v_schedule scheduler_internal.schedules;
+    v_now timestamptz := scheduler.now();
+    v_newest timestamptz;
+    v_next timestamptz;
+begin
+    v_job := scheduler_internal.lock_job(job_id);
+    select s.* into v_schedule from scheduler_internal.schedules s
+    where s.shard = v_job.shard and s.job_id = v_job.job_id;
+    if v_job.paused_at is null and v_schedule.broken_reason is null then
+        return;
+    end if;
+    v_next := v_schedule.set_aside_at;
+    perform scheduler_internal.check_time_zone(v_schedule.timezone);
+    if v_job.paused_at is not null and v_next <= v_now then
+        v_newest := greatest(v_next, scheduler_internal.last_instant(v_schedule.spec,
+            v_schedule.timezone, coalesce(least(v_now, v_schedule.ends_at), v_now)));
+        perform scheduler_internal.ensure_partition('skipped_fires', (v_now at time zone 'UTC')::date);
+        insert into scheduler_internal.skipped_fires
+            (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
+        values (v_job.shard, v_job.job_id, v_schedule.job_version, v_next, v_newest,
+                'skipped_paused', v_now);
+        v_next := scheduler_internal.next_instant(v_schedule.spec, v_schedule.timezone, v_newest);
+        if v_next > v_schedule.ends_at then
+            v_next := null;
+        end if;
+    end if;
+    update scheduler_internal.schedules s
+    set next_fire_at = v_next, set_aside_at = null, broken_reason = null
+    where s.shard = v_job.shard and s.job_id = v_job.job_id;
+    update scheduler_internal.jobs j
+    set paused_at = null, pause_reason = null, updated_at = v_now
+    where j.shard = v_job.shard and j.job_id = v_job.job_id;
+    perform scheduler_internal.audit('resume_job', v_job.job_id, v_job.name);
+end;
+$$;
+
+comment on function scheduler.resume_job(uuid) is
+    'Lets a paused job fire again from its next instant on, or has a broken one tried again';

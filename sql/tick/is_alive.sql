@@ -1,0 +1,17 @@
+-- Without SET, so that it is inlined: two index probes for each due schedule.
+create or replace function scheduler_internal.is_alive(shard integer, job_id uuid)
+returns boolean
+language sql
+stable
+as $$
+    select exists (select from scheduler_internal.running r
+                   where r.shard = is_alive.shard and r.job_id = is_alive.job_id
+                     and r.fire_at is not null and r.origin = 'f')
+        or exists (select from scheduler_internal.waiting w
+                   where w.shard = is_alive.shard and w.job_id = is_alive.job_id
+                     and w.fire_at is not null and w.origin = 'f')
+$$;
+
+comment on function scheduler_internal.is_alive(integer, uuid) is
+    'Whether an earlier fire of the job has not ended: what the overlap policies ask. '
+    'Triggers and backfills run beside the schedule and do not count';

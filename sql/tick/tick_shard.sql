@@ -1,0 +1,76 @@
+create or replace function scheduler.tick_shard(
+    shard integer,
+    max_fires integer default 1000,
+    out fired bigint,
+    out skipped bigint,
+    out next_due_at timestamptz
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+-- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one short
+-- transaction of at most max_fires executions. Call it again while next_due_at has passed.
+--
+-- Why a fire can be neither lost nor doubled: the schedule row is locked, the execution inserted and the
+-- next instant set in one transaction; the next instant follows from the last nominal one, never from the
+-- clock; and (job, fire time) is unique. The advisory lock only spares a second ticker the work: a loser
+-- returns zeros. With the lock off (setting scheduler.tick_lock = off) the result is the same.
+--
+-- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
+-- Writes: schedules, waiting, skipped_fires; running and history where overlap is cancel_running.
+-- Raises: 22023 for a shard that does not exist. A broken schedule is set aside and does not stop the rest.
+declare
+    v_shard constant integer := scheduler_internal.check_shard(shard);
+    v_now constant timestamptz := scheduler.now();
+    v_fired bigint;
+    v_job_id uuid;
+    v_verdicts record;
+begin
+    fired := 0;
+    skipped := 0;
+    if scheduler_internal.setting('tick_lock', 'on') <> 'off'
+       and not pg_try_advisory_xact_lock(1885828201, v_shard) then  -- 'pgti'
+        return;
+    end if;
+    if max_fires is null or max_fires < 1 then
+        perform scheduler_internal.refuse('max_fires must be positive', 'It bounds the work of one call.',
+            'Leave it out for 1000.');
+    end if;
+
+    -- The many schedules with one instant due and nothing in its way: all at once.
+    begin
+        fired := scheduler_internal.fire_punctual(v_shard, v_now, max_fires);
+    exception when data_exception then
+        null;  -- one of them is broken: below, one by one, it is found
+    end;
+
+    -- What is left: missed instants, overlaps, broken rows.
+    for v_job_id in
+        select s.job_id from scheduler_internal.schedules s
+        where s.shard = v_shard and s.next_fire_at <= v_now
+        order by s.next_fire_at
+        limit max_fires - fired
+        for update skip locked
+    loop
+        begin
+            v_verdicts := scheduler_internal.fire_schedule(v_shard, v_job_id, v_now, max_fires);
+            fired := fired + v_verdicts.fired;
+            skipped := skipped + v_verdicts.skipped;
+        exception when data_exception then
+            perform scheduler_internal.set_aside(v_shard, v_job_id, sqlerrm);
+        end;
+        exit when fired >= max_fires;
+    end loop;
+
+    select s.next_fire_at into next_due_at from scheduler_internal.schedules s
+    where s.shard = v_shard and s.next_fire_at is not null
+    order by s.next_fire_at
+    limit 1;
+end;
+$$;
+
+comment on function scheduler.tick_shard(integer, integer) is
+    'Turns the due fires of one shard into executions. Returns how many fired, how many were skipped (runs longer '
+    'than 10,000 instants count as 10,000), and when the next is due. Zeros when another ticker is at it';

@@ -1,0 +1,36 @@
+create or replace function scheduler_internal.drop_partitions(parent text, before date)
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- Drops the partitions of the days before a date; but one of history stays while an execution that has not
+-- ended is to go there. Returns how many it dropped.
+-- Locks: the parent, exclusively, for as long as a drop takes; at most 200 ms of waiting for it.
+declare
+    v_partition record;
+    v_count integer := 0;
+begin
+    perform set_config('lock_timeout', '200ms', true);
+    for v_partition in
+        select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') as day
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = to_regclass('scheduler_internal.' || quote_ident(parent))
+          and to_date(right(c.relname, 8), 'YYYYMMDD') < before
+        order by 2
+    loop
+        continue when parent = 'history' and scheduler_internal.is_awaited(v_partition.day);
+        begin
+            execute format('drop table scheduler_internal.%I', v_partition.relname);
+            v_count := v_count + 1;
+        exception when lock_not_available then
+            exit;  -- a long query reads it; the next call tries again
+        end;
+    end loop;
+    perform set_config('lock_timeout', '0', true);
+    return v_count;
+end;
+$$;
+
+comment on function scheduler_internal.drop_partitions(text, date) is 'Drops the partitions of the days before a date';

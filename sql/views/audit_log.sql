@@ -1,0 +1,5 @@
+create or replace view scheduler.audit_log as
+select a.at, a.audit_id, a.actor, a.action, a.object_id, a.object_name, a.detail, a.request_id
+from scheduler_internal.audit_log a;
+
+comment on view scheduler.audit_log is 'Who changed what, and when';

@@ -1,0 +1,17 @@
+create or replace view scheduler.queues as
+select q.queue, sum(q.ready)::bigint as ready, sum(q.scheduled)::bigint as scheduled,
+       sum(q.running)::bigint as running, min(q.oldest_ready_at) as oldest_ready_at
+from (
+    select w.queue, count(*) filter (where w.run_at <= scheduler.now()) as ready,
+           count(*) filter (where w.run_at > scheduler.now()) as scheduled, 0 as running,
+           min(w.run_at) filter (where w.run_at <= scheduler.now()) as oldest_ready_at
+    from scheduler_internal.waiting w
+    group by w.queue
+    union all
+    select r.queue, 0, 0, count(*), null
+    from scheduler_internal.running r
+    group by r.queue
+) q
+group by q.queue;
+
+comment on view scheduler.queues is 'What waits and runs in each queue now. Counts the waiting: not for a hot path';
