@@ -86,7 +86,7 @@ def split_command(text: str) -> tuple[str, str | None]:
 
 def _input(text: str) -> str:
     out: list[str] = []
-    escaped = complete = False
+    escaped, complete = False, True
     for char in text:
         if escaped and char != "%":
             out.append("\\")
@@ -98,4 +98,4 @@ def _input(text: str) -> str:
     if escaped:
         out.append("\\")
     # Cron looks at the last character that was no backslash.
-    return "".join(out) + ("" if complete or not out else "\n")
+    return "".join(out) + ("" if complete else "\n")

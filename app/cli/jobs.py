@@ -1,0 +1,156 @@
+"""`pgtick jobs`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from app.cli._find import JsonType, find_job
+from app.cli._output import OutputFormat, output_option, print_row, print_rows
+
+if TYPE_CHECKING:
+    from app.jobfile_sync import Report
+
+_job_argument = click.argument("job", metavar="NAME|ID")
+
+
+@click.group()
+def jobs() -> None:
+    """Look at jobs and change them."""
+
+
+@jobs.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
+@click.option("--prune", is_flag=True, help="Delete jobs that this file made and no longer names.")
+def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
+    """Create and update the jobs of a YAML FILE: all of them, or none if anything in it is wrong."""
+    from app.db import connect
+    from app.jobfile import apply_file
+    from app.jobfile_problems import JobFileError
+
+    try:
+        with connect() as conn:
+            report = apply_file(conn, file, dry_run=dry_run, prune=prune)
+    except JobFileError as error:
+        for problem in error.problems:
+            click.echo(problem.render(error.file), err=True)
+        raise click.ClickException(f"{file} was not applied: correct {_count(error.problems)}") from None
+    print_report(report)
+
+
+def print_report(report: Report) -> None:
+    """Prints what a file did."""
+    from app.jobfile_report import report_lines
+
+    for line in report_lines(report):
+        click.echo(line)
+
+
+@jobs.command("list")
+@output_option
+def list_(*, output: OutputFormat) -> None:
+    """List the jobs."""
+    from psycopg.rows import dict_row
+
+    from app.db import connect
+
+    with connect() as conn:
+        rows = conn.cursor(row_factory=dict_row).execute(
+            "select name, job_type, schedule, timezone, next_fire_at, paused, broken_reason, job_id"
+            " from scheduler.jobs order by name"
+        )
+        print_rows(rows, output=output)
+
+
+@jobs.command()
+@_job_argument
+@output_option
+def show(job: str, *, output: OutputFormat) -> None:
+    """Show all of a job."""
+    from app.db import connect
+
+    with connect() as conn:
+        print_row(find_job(conn, job), output=output)
+
+
+@jobs.command()
+@_job_argument
+@click.option("--payload", type=JsonType(), help="A JSON document instead of the job's payload.")
+@click.option("--at", "run_at", metavar="TIME", help="Then, not now: for example 2027-01-31T08:00+01:00.")
+def trigger(job: str, *, payload: object, run_at: str | None) -> None:
+    """Run a job once, beside its schedule, and print the id of the execution."""
+    from psycopg.types.json import Jsonb
+
+    from app.db import connect
+
+    with connect() as conn:
+        document = None if payload is None else Jsonb(payload)
+        _call(
+            conn.execute(
+                "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
+                [find_job(conn, job)["job_id"], document, run_at],
+            ).fetchone()
+        )
+
+
+def _call(row: tuple[Any, ...] | None) -> None:
+    click.echo(str(row[0]) if row else "")
+
+
+@jobs.command()
+@_job_argument
+@click.option("--reason", help="Why, for those who find it paused.")
+def pause(job: str, *, reason: str | None) -> None:
+    """Stop a job from firing."""
+    from app.db import connect
+
+    with connect() as conn:
+        found = find_job(conn, job)
+        conn.execute("select scheduler.pause_job(job_id => %s, reason => %s)", [found["job_id"], reason])
+    click.echo(f"paused {found['name']}")
+
+
+@jobs.command()
+@_job_argument
+def resume(job: str) -> None:
+    """Let a paused job fire again."""
+    from app.db import connect
+
+    with connect() as conn:
+        found = find_job(conn, job)
+        conn.execute("select scheduler.resume_job(job_id => %s)", [found["job_id"]])
+    click.echo(f"resumed {found['name']}")
+
+
+@jobs.command()
+@_job_argument
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(job: str, *, yes: bool) -> None:
+    """End a job. Its history stays; what waits or runs goes on."""
+    from app.db import connect
+
+    with connect() as conn:
+        found = find_job(conn, job)
+        if not yes:
+            click.confirm(f"Delete {found['name']}?", abort=True, err=True)
+        conn.execute("select scheduler.delete_job(job_id => %s)", [found["job_id"]])
+    click.echo(f"deleted {found['name']}")
+
+
+@jobs.command()
+@click.argument("names", nargs=-1, metavar="[NAME|ID]...")
+def export(names: tuple[str, ...]) -> None:
+    """Print jobs (all, unless some are named) as a file that `jobs apply` takes back unchanged."""
+    from app.db import connect
+    from app.jobfile_export import export_jobs
+
+    with connect() as conn:
+        found = [find_job(conn, name)["name"] for name in names]
+        click.echo(export_jobs(conn, found), nl=False)
+
+
+def _count(problems: list[Any]) -> str:
+    return "this problem" if len(problems) == 1 else f"these {len(problems)} problems"
