@@ -18,8 +18,8 @@ as $$
 -- waiting as well where another attempt follows. Returns the stale ones.
 declare
     v_exclusive uuid[];
-    v_stale_ids uuid[];
-    v_stale_attempts integer[];
+    v_ended_ids uuid[];
+    v_ended_attempts integer[];
 begin
     -- A tick that decides about a job's next fire holds its schedule: so take that before the execution ends,
     -- and either the tick sees it ended or we see the fire that it held.
@@ -43,7 +43,10 @@ begin
         delete from scheduler_internal.running r
         using input i
         where r.shard = finish_shard.shard and r.execution_id = i.execution_id
-          and r.attempt = i.attempt and r.worker_id = finish_shard.worker_id
+          and r.attempt = i.attempt
+          -- "is true" keeps the planner from the index on worker_id: on a table that was empty at the last
+          -- analyze it takes that one and joins each with each (500 at a time: 50 ms instead of 6).
+          and (r.worker_id = finish_shard.worker_id) is true
         returning r.*, i.status, scheduler_internal.cap_document(i.result) as result,
                   scheduler_internal.cap_document(i.error) as error, i.retry_after
     ), judged as materialized (
@@ -53,8 +56,8 @@ begin
                or g.attempt - g.attempt_base >= (p.policy).max_attempts as final
         from gone g
         left join scheduler_internal.job_versions v
-          on g.status = 'failed' and v.shard = finish_shard.shard and v.job_id = g.job_id
-         and v.version = g.job_version
+          on v.shard = finish_shard.shard and v.version = g.job_version
+         and v.job_id = case when g.status = 'failed' then g.job_id end
         cross join lateral (
             select scheduler_internal.policy_of(g.policy, v.definition) as policy
         ) p
@@ -109,15 +112,19 @@ begin
             max_wait_seconds = greatest(r.max_wait_seconds, excluded.max_wait_seconds),
             max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds)
     )
-    select array_agg(i.execution_id), array_agg(i.attempt) into v_stale_ids, v_stale_attempts
-    from input i
-    where not exists (
-        select from judged j where j.execution_id = i.execution_id and j.attempt = i.attempt);
+    select array_agg(j.execution_id), array_agg(j.attempt) into v_ended_ids, v_ended_attempts
+    from judged j;
 
     if v_exclusive <> '{}' then
         perform scheduler_internal.release_held(finish_shard.shard, v_exclusive, at);
     end if;
-    return query select * from unnest(v_stale_ids, v_stale_attempts);
+    -- A set operation: an anti-join to the statement above compared each with each (50 ms for 500).
+    return query
+    select i.execution_id, i.attempt
+    from unnest(execution_ids, attempts) i(execution_id, attempt)
+    where scheduler.get_shard_id(i.execution_id) = finish_shard.shard
+    except
+    select * from unnest(v_ended_ids, v_ended_attempts);
 end;
 $$;
 
