@@ -27,7 +27,8 @@ begin
         -- A city alone or begun, a space for the underscore, another continent.
         select z.name into v_near
         from scheduler_internal.time_zones as z,
-            lower(replace(regexp_replace(left(check_time_zone.timezone, 100), '^.*/', ''), ' ', '_'))
+            lower(replace(regexp_replace(left(check_time_zone.timezone, 100), '^.*/', ''), ' ',
+            '_'))
                 as city
         where length(city) >= 4
             and (starts_with(lower(z.name), city) or strpos(lower(z.name), '/' || city) > 0)

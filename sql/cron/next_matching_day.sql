@@ -9,7 +9,7 @@ as $$
 -- over days, and months that are not selected are jumped over.
 -- No `set search_path`: part of next_instant, see there.
 declare
-    v_date date := date '1970-01-01' + from_day;
+    v_date timestamp := date '1970-01-01' + from_day;
     v_year integer := date_part('year', v_date);
     v_month integer := date_part('month', v_date);
     v_day integer := date_part('day', v_date);
