@@ -33,7 +33,7 @@ check: install ## Format, lint, types, squawk, and whether functions can be re-a
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.support.check_sql
-	@$(BIN)/squawk --config .squawk.toml sql/state/*.sql
+	@$(BIN)/squawk --config .squawk.toml sql/*/*.sql sql/grants.sql
 
 format: install ## Formats the Python code
 	@$(BIN)/ruff format --quiet .
@@ -43,4 +43,4 @@ bench: install ## Measures ticks, claims and lateness on this machine
 	@$(BIN)/pgtick bench
 
 db-reset: install ## Throws the local database away (asks first)
-	@$(BIN)/python -m tests.support.reset
+	@$(BIN)/python -m app.reset

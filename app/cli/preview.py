@@ -50,16 +50,15 @@ def _parse(text: str | None) -> datetime | None:
 
 
 def _compare(schedule: str, start: datetime, ours: list[datetime]) -> None:
-    """Asks croniter the same. It knows no `every`, H or L-n, and only UTC is free of its own time zone errors."""
+    """Asks croniter the same. It knows no `every` and no L-n, and only in UTC are its answers good."""
     from croniter import CroniterBadDateError, CroniterError, croniter
 
     try:
-        # Unless told, it wants the second last where six fields are given. The star rule is Vixie's, as ours.
+        # Unless told, it takes the sixth field, not the first, for the second.
         oracle = croniter(
             schedule,
             start.astimezone(UTC),
             second_at_beginning=True,
-            implement_cron_bug=True,
             max_years_between_matches=100,
         )
         theirs: list[datetime | None] = [oracle.get_next(datetime) for _ in ours]

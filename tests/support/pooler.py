@@ -73,7 +73,8 @@ class Pooler:
 
     def conninfo(self, dbname: str, *, user: str) -> str:
         """Returns a connection string through the pooler."""
-        return f"host=127.0.0.1 port={self.port} dbname={dbname} user={user} password={self._cluster.password(user)}"
+        password = self._cluster.password(user)
+        return f"host=127.0.0.1 port={self.port} dbname={dbname} user={user} password={password}"
 
     def reconnect(self, dbname: str) -> None:
         """Has every pooled connection of that database made anew, so that it sees new settings."""

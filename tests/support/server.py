@@ -55,7 +55,7 @@ class Server:
         return name
 
     def clone_template(self) -> str:
-        """Creates a migrated database and returns its name; the first call of the run migrates the template."""
+        """Creates a migrated database and returns its name; the run's first call migrates the template."""
         self._prepare_template()
         return self.create_database(template=TEMPLATE)
 

@@ -1,0 +1,90 @@
+"""Keeps child processes running: one that dies is started again, later each time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_AFTER_SECONDS = 60.0
+STOP_SECONDS = 40.0  # longer than the grace time that a worker gives its executions
+LOG_LIMIT_BYTES = 10_000_000
+
+
+@dataclass
+class Child:
+    """A process that is to run for as long as we do."""
+
+    name: str
+    arguments: list[str]
+    environ: Mapping[str, str]
+    log: Path
+    say: Callable[[str], None]
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _started_at: float = field(default=0.0, init=False)
+    _start_again_at: float = field(default=0.0, init=False)
+    _pause_seconds: float = field(default=FIRST_PAUSE_SECONDS, init=False)
+
+    def start(self) -> None:
+        """Starts it, in a session of its own: a Ctrl-C is for us, who stop things in order."""
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.unlink()
+        own = [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", *self.arguments]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                own,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self.environ,
+                start_new_session=True,
+            )
+        self._started_at = time.monotonic()
+
+    def check(self) -> None:
+        """Looks whether it still runs; says so when not, and starts it again when its pause is over."""
+        now = time.monotonic()
+        if self._process is None:
+            if now >= self._start_again_at:
+                self.start()
+            return
+        code = self._process.poll()
+        if code is None:
+            return
+        if now - self._started_at > HEALTHY_AFTER_SECONDS:
+            self._pause_seconds = FIRST_PAUSE_SECONDS
+        self._process = None
+        self._start_again_at = now + self._pause_seconds
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        self.say(
+            f"the {self.name} died ({how}): {self._last_words()}; "
+            f"starting it again in {self._pause_seconds:g} s (log: {self.log})"
+        )
+        self._pause_seconds = min(self._pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+
+    def stop(self, *, hurry: threading.Event) -> None:
+        """Asks it to stop and waits; one that does not, or for which there is no time, is killed."""
+        if self._process is None:
+            return
+        self._process.terminate()
+        give_up_at = time.monotonic() + STOP_SECONDS
+        while self._process.poll() is None:
+            if hurry.wait(0.05) or time.monotonic() > give_up_at:
+                self.say(f"killing the {self.name}")
+                self._process.kill()
+                self._process.wait()
+        self._process = None
+
+    def _last_words(self) -> str:
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return next(
+            (" ".join(line.split())[:200] for line in reversed(lines) if line.strip()), "it said nothing"
+        )

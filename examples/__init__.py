@@ -1,0 +1,1 @@
+"""Jobs and handlers to start from."""
