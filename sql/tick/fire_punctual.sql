@@ -8,8 +8,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Fires the schedules of a shard that have just one instant due, on time, with no execution of theirs in the
--- way: nearly all, so that they go as a set. Leaves the others due, for fire_schedule().
+-- Fires the schedules of a shard that have just one instant due, on time, with no execution of
+-- theirs in the way: nearly all, so that they go as a set. Leaves the others due, for
+-- fire_schedule().
 -- Locks: due schedule rows, SKIP LOCKED. Writes: waiting, schedules. Returns how many fired.
 declare
     v_job_ids uuid[];
@@ -30,8 +31,15 @@ begin
     into v_job_ids, v_fire_ats, v_followings
     from due d
     where (d.following is null or d.following > coalesce(least(at, d.ends_at), at))
-      and (d.overlap = 'allow'
-           or not scheduler_internal.is_alive(fire_punctual.shard, d.job_id))
+      -- is_alive(), written out: a function that holds a subquery is not inlined (20 us a row instead of 3).
+      and (d.overlap = 'allow' or not exists (
+               select from scheduler_internal.running r
+               where r.shard = fire_punctual.shard and r.job_id = d.job_id
+                 and r.fire_at is not null and r.origin = 'f')
+           and not exists (
+               select from scheduler_internal.waiting w
+               where w.shard = fire_punctual.shard and w.job_id = d.job_id
+                 and w.fire_at is not null and w.origin = 'f'))
       and d.next_fire_at >= coalesce(
               at - coalesce(d.misfire_window,
                             case when d.misfire = 'skip' then scheduler_internal.misfire_grace() end),

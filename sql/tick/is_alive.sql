@@ -1,8 +1,8 @@
--- Without SET, so that it is inlined: two index probes for each due schedule.
 create or replace function scheduler_internal.is_alive(shard integer, job_id uuid)
 returns boolean
 language sql
 stable
+set search_path = pg_catalog, pg_temp
 as $$
     select exists (select from scheduler_internal.running r
                    where r.shard = is_alive.shard and r.job_id = is_alive.job_id
