@@ -1,0 +1,117 @@
+"""`python -m workers ticker|worker`: what `pgtick ticker` and `pgtick worker` start."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, NoReturn
+
+import click
+import psycopg
+
+from workers.database import describe
+from workers.executors.children import ChildDiedError
+from workers.logs import configure_logs
+from workers.metrics import serve_metrics
+from workers.registry import HandlerError, load_handlers
+from workers.settings import Settings, SettingsError, current_settings
+from workers.ticker import run_ticker
+from workers.worker import Worker
+
+Main = Callable[[asyncio.Event], Awaitable[None]]
+
+
+@click.group(help="The processes that make pgtick run: any number of tickers, any number of workers.")
+def main() -> None:
+    """Choose what to run."""
+
+
+@main.command(help="Turn due fires into executions.")
+def ticker() -> None:
+    """Run a ticker."""
+    settings = _settings(current_settings)
+    _run(settings, lambda stop: run_ticker(settings.database, node_id=settings.node_id, stop=stop))
+
+
+@main.command(help="Claim executions and run them.")
+@click.option("--queues", metavar="A,B", help="Claim from these queues only.")
+@click.option("--concurrency", type=click.IntRange(1, 10_000), help="Run so many at a time (default 10).")
+@click.option("--handlers", metavar="PKG.MOD,…", help="Modules that register Python handlers.")
+@click.option("--allow-command", is_flag=True, default=None, help="Run commands, as this process's user.")
+def worker(
+    queues: str | None, concurrency: int | None, handlers: str | None, allow_command: bool | None
+) -> None:
+    """Run a worker."""
+    settings = _settings(
+        lambda: current_settings(
+            queues=queues, concurrency=concurrency, handlers=handlers, allow_command=allow_command
+        )
+    )
+    try:
+        registered = load_handlers(settings.handler_modules)
+    except HandlerError as error:
+        _fail(str(error))
+
+    async def work(stop: asyncio.Event) -> None:
+        await Worker(settings, handlers=registered).run(stop)
+
+    _run(settings, work)
+
+
+def _settings(load: Callable[[], Settings]) -> Settings:
+    try:
+        return load()
+    except SettingsError as error:
+        _fail(str(error))
+
+
+def _run(settings: Settings, work: Main) -> None:
+    configure_logs(settings.log_format, node_id=settings.node_id)
+    try:
+        if settings.metrics_port is not None:
+            serve_metrics(settings.metrics_port)
+        _run_loop(_until_signalled(work))
+    except psycopg.errors.UndefinedFunction as error:
+        _fail(f"{describe(error)}: this database has no pgtick or an old one; run `pgtick migrate`")
+    except psycopg.Error as error:
+        _fail(f"cannot use the database: {describe(error)}")
+    except (SettingsError, ChildDiedError) as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot start: {error}")
+
+
+async def _until_signalled(work: Main) -> None:
+    """Leave in order on the first SIGTERM or SIGINT; on the second at once: the keeper ends the children."""
+    stop = asyncio.Event()
+
+    def on_signal(number: int) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal, number)
+    await work(stop)
+
+
+def _run_loop(coroutine: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(coroutine)
+    else:
+        uvloop.run(coroutine)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(1)
+
+
+if __name__ == "__main__":
+    main(prog_name="pgtick")

@@ -1,0 +1,110 @@
+"""Connections to the database: one for each part of a process, opened when needed, with a deadline on every call."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+
+CALL_SECONDS = 5.0
+CONNECT_SECONDS = 5
+
+# A dead peer shows within about ten seconds even where no deadline is running.
+KEEPALIVE: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8000,
+}
+
+
+class DeadlineExceededError(psycopg.OperationalError):
+    """The database did not answer in time; the connection was dropped."""
+
+
+class Link:
+    """The one connection of one part; a part never waits for another's call."""
+
+    def __init__(self, conninfo: str, *, application_name: str) -> None:
+        self._conninfo = conninfo
+        self._application_name = application_name
+        self._connection: psycopg.AsyncConnection[Any] | None = None
+
+    @contextlib.asynccontextmanager
+    async def call(self, *, seconds: float = CALL_SECONDS) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """Lend the connection for one call, which has to end in time."""
+        connection = await self._connected()
+        try:
+            with deadline(connection, seconds=seconds):
+                yield connection
+        finally:
+            # Also after a cancelled call: its answer may still be on the way.
+            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+                await self.close()
+
+    async def close(self) -> None:
+        """Drop the connection; the next call opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+        if self._connection is None or self._connection.closed:
+            self._connection = await connect(self._conninfo, application_name=self._application_name)
+        return self._connection
+
+
+async def connect(conninfo: str, *, application_name: str) -> psycopg.AsyncConnection[Any]:
+    """Open a connection that works through a pooler: autocommit, nothing prepared, no state."""
+    return await psycopg.AsyncConnection.connect(
+        conninfo,
+        autocommit=True,
+        prepare_threshold=None,
+        application_name=application_name,
+        connect_timeout=CONNECT_SECONDS,
+        **KEEPALIVE,
+    )
+
+
+@contextlib.contextmanager
+def deadline(connection: psycopg.AsyncConnection[Any], *, seconds: float) -> Iterator[None]:
+    """Cut the connection when the time is up: a frozen server answers neither the query nor its cancellation."""
+    expired = False
+
+    def cut() -> None:
+        nonlocal expired
+        expired = True
+        abort(connection)
+
+    timer = asyncio.get_running_loop().call_later(seconds, cut)
+    try:
+        yield
+    except psycopg.OperationalError:
+        if expired:
+            raise DeadlineExceededError(f"no answer from the database within {seconds:g} s") from None
+        raise
+    finally:
+        timer.cancel()
+
+
+def abort(connection: psycopg.AsyncConnection[Any]) -> None:
+    """Shut the connection's socket, so that whoever waits on it gets an error at once."""
+    with contextlib.suppress(psycopg.OperationalError, OSError):
+        duplicate = socket.fromfd(connection.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            duplicate.shutdown(socket.SHUT_RDWR)
+        finally:
+            duplicate.close()
+
+
+def describe(error: BaseException) -> str:
+    """Say what went wrong in one line: message, detail, hint."""
+    diag = getattr(error, "diag", None)
+    parts = [getattr(diag, name, None) for name in ("message_primary", "message_detail", "message_hint")]
+    if parts[0] is None:
+        parts = [str(error) or type(error).__name__]
+    return "; ".join(" ".join(part.split()) for part in parts if part)

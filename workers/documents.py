@@ -1,0 +1,88 @@
+"""What goes back to the database: JSON that jsonb accepts, and output that stays small."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DOCUMENT_BYTES = 65_536
+
+# jsonb cannot hold U+0000; an escape counts only when the backslash before it is not itself escaped.
+_NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+
+
+class DocumentError(ValueError):
+    """The value cannot be stored as JSON."""
+
+
+def to_json(value: Any) -> str:
+    """Write a value as JSON that jsonb accepts: no NaN, no NUL, no half of a surrogate pair."""
+    try:
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(f"not storable as JSON: {error}") from None
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return _NUL_ESCAPE.sub(r"\1\\ufffd", text) if "\\u0000" in text else text
+
+
+def to_capped_json(value: Any, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> str:
+    """Write a value as JSON; of one that is too long keep the head and the tail, and say so."""
+    text = to_json(value)
+    size = len(text.encode())
+    if size <= limit_bytes:
+        return text
+    # A quarter each, because quoting JSON in JSON can double it.
+    part = limit_bytes // 4 - 64
+    data = text.encode()
+    return to_json(
+        {
+            "truncated": True,
+            "bytes": size,
+            "head": data[:part].decode("utf-8", "ignore"),
+            "tail": data[-part:].decode("utf-8", "ignore"),
+        }
+    )
+
+
+def clip(text: str, *, limit: int) -> str:
+    """Shorten a text to its head and tail with the count of what was left out."""
+    if len(text) <= limit:
+        return text
+    half = limit // 2
+    return f"{text[:half]}\n[... {len(text) - 2 * half} characters left out ...]\n{text[-half:]}"
+
+
+class HeadTail:
+    """Keeps the first and the last bytes of a stream of any length, and counts what it drops."""
+
+    def __init__(self, *, limit_bytes: int) -> None:
+        self._half = limit_bytes // 2
+        self._head = bytearray()
+        self._tail = bytearray()
+        self.total_bytes = 0
+
+    def write(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.total_bytes += len(data)
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail += data[-self._half :]
+            if len(self._tail) > 2 * self._half:
+                del self._tail[: -self._half]
+
+    @property
+    def dropped_bytes(self) -> int:
+        """How many bytes are in neither the head nor the tail."""
+        return self.total_bytes - len(self._head) - min(len(self._tail), self._half)
+
+    def text(self) -> str:
+        """Return what was kept, with a mark where bytes are missing."""
+        tail = bytes(self._tail[-self._half :])
+        if not self.dropped_bytes:
+            return (bytes(self._head) + tail).decode("utf-8", "replace")
+        mark = f"\n[... {self.dropped_bytes} bytes left out ...]\n"
+        return self._head.decode("utf-8", "replace") + mark + tail.decode("utf-8", "replace")

@@ -1,0 +1,211 @@
+"""HTTP calls: signed, bounded, without redirects, and only to where the worker may go."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from workers.documents import MAX_DOCUMENT_BYTES, to_json
+from workers.executions import Execution, Outcome, Run, failed
+from workers.executors.addresses import AllowList, Guard, RefusedAddressError
+from workers.executors.signing import child_traceparent, sign
+from workers.settings import Settings
+
+CONNECT_SECONDS = 10.0
+MAX_RETRY_AFTER = timedelta(days=1)
+
+# The head of the body that is kept; with the envelope and the escapes of JSON the result stays under 64 KB.
+BODY_BYTES = MAX_DOCUMENT_BYTES - 16_384
+
+KEPT_HEADERS = (
+    "Content-Type",
+    "Content-Length",
+    "Content-Encoding",
+    "Date",
+    "Location",
+    "Retry-After",
+    "X-Request-ID",
+)
+
+# A client error will be the same next time, but for these: the server was slow, in conflict or asks for patience.
+RETRIED_CLIENT_ERRORS = frozenset((408, 409, 425, 429))
+
+# These belong to the transport or to the signature: a job that sets them could confuse the receiver or pose as another.
+RESERVED_HEADERS = frozenset(
+    ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
+)
+
+
+class BadTargetError(Exception):
+    """The job's target cannot be called, now or ever."""
+
+
+class HttpExecutor:
+    """Calls the target's URL; 2xx is success."""
+
+    available = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._allowed = AllowList(settings.http_allow)
+        self._keys = settings.webhook_secrets
+
+    async def start(self) -> None:
+        """Nothing to make ready."""
+
+    async def close(self) -> None:
+        """Nothing to let go of: a connection belongs to its run."""
+
+    async def run(self, run: Run) -> Outcome:
+        """Send the request and judge the reply. The execution's timeout bounds all of it, the slow drip too."""
+        execution = run.execution
+        try:
+            url = _url(execution.target["url"])
+            body, headers = self._message(execution)
+            guard = Guard(self._allowed, host=url.host or "", port=url.port or 0)
+            return await self._call(execution, url, guard, body=body, headers=headers)
+        except BadTargetError as error:
+            return failed("bad_target", str(error), retry=False)
+        except (aiohttp.ClientError, OSError) as error:
+            refused = _refusal(error)
+            if refused is not None:
+                return failed("refused_address", f"not called: {refused}", retry=False)
+            return failed(
+                "connection", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            )
+
+    def _message(self, execution: Execution) -> tuple[bytes | None, dict[str, str]]:
+        target: dict[str, Any] = execution.target
+        method = target.get("method", "POST")
+        content = target.get("body", execution.payload)
+        headers = {"User-Agent": "pgtick", "Accept-Encoding": "identity"}
+        body = None
+        if content is not None and ("body" in target or method not in ("GET", "HEAD", "OPTIONS")):
+            is_text = isinstance(content, str)
+            body = content.encode() if is_text else json.dumps(content, ensure_ascii=False).encode()
+            headers["Content-Type"] = "text/plain; charset=utf-8" if is_text else "application/json"
+        if execution.traceparent and (traceparent := child_traceparent(execution.traceparent)):
+            headers["traceparent"] = traceparent
+        headers |= _own_headers(target.get("headers", {}))
+        if self._keys:
+            headers |= sign(
+                body or b"",
+                message_id=str(execution.execution_id),
+                timestamp=int(time.time()),
+                keys=self._keys,
+            )
+        return body, headers
+
+    async def _call(
+        self, execution: Execution, url: URL, guard: Guard, *, body: bytes | None, headers: Mapping[str, str]
+    ) -> Outcome:
+        # A session and a connection for each call: the guard knows this call's host, and a kept connection that the
+        # server has just closed would cost the job an attempt.
+        connector = aiohttp.TCPConnector(
+            resolver=guard, socket_factory=guard.open_socket, use_dns_cache=False, force_close=True
+        )
+        async with aiohttp.ClientSession(
+            connector=connector,
+            trust_env=False,
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+        ) as session:
+            method = execution.target.get("method", "POST")
+            async with session.request(
+                method, url, data=body, headers=headers, allow_redirects=False
+            ) as reply:
+                return await _judge(reply)
+
+
+async def _judge(reply: aiohttp.ClientResponse) -> Outcome:
+    text, truncated = await _read(reply)
+    result = to_json(
+        {
+            "status": reply.status,
+            "headers": {
+                name.lower(): reply.headers[name][:1024] for name in KEPT_HEADERS if name in reply.headers
+            },
+            "body": text,
+            "truncated": truncated,
+        }
+    )
+    if 200 <= reply.status < 300:
+        return Outcome(status="succeeded", result=result)
+    redirect = ": redirects are not followed" if 300 <= reply.status < 400 else ""
+    return failed(
+        "http_status",
+        f"HTTP status {reply.status}{redirect}",
+        retry=reply.status >= 500 or reply.status in RETRIED_CLIENT_ERRORS,
+        retry_after=_retry_after(reply.headers.get("Retry-After")),
+        result=result,
+    )
+
+
+async def _read(reply: aiohttp.ClientResponse) -> tuple[str, bool]:
+    """Read the head of the body. It is unpacked by ourselves, because a small bomb unpacks to gigabytes."""
+    data = bytearray()
+    while len(data) <= BODY_BYTES and (chunk := await reply.content.read(BODY_BYTES + 1 - len(data))):
+        data += chunk
+    truncated = len(data) > BODY_BYTES
+    if reply.headers.get("Content-Encoding", "").lower() in ("gzip", "x-gzip", "deflate"):
+        unpacker = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        with contextlib.suppress(zlib.error):  # else it is kept as it came
+            data = bytearray(unpacker.decompress(bytes(data), BODY_BYTES + 1))
+            truncated = truncated or len(data) > BODY_BYTES or bool(unpacker.unconsumed_tail)
+    charset = reply.get_encoding() if "charset" in reply.headers.get("Content-Type", "") else "utf-8"
+    return bytes(data[:BODY_BYTES]).decode(charset, "replace"), truncated
+
+
+def _url(text: str) -> URL:
+    try:
+        url = URL(text)
+        host, port = url.host, url.port
+    except ValueError as error:
+        raise BadTargetError(f"not a URL: {error}") from None
+    if url.scheme not in ("http", "https") or not host or not port:
+        raise BadTargetError("the URL must be https://host/path or http://host/path")
+    if url.user is not None or url.password is not None:
+        raise BadTargetError("the URL must not carry a user or password: use the header Authorization")
+    return url
+
+
+def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if name.lower() in RESERVED_HEADERS or name.lower().startswith("webhook-"):
+            raise BadTargetError(f"the header {name} cannot be set by a job")
+        if any(character in name + value for character in "\r\n\0"):
+            raise BadTargetError(f"the header {name!r} contains a line end")
+    return dict(headers)
+
+
+def _refusal(error: BaseException | None) -> RefusedAddressError | None:
+    """Find the refusal under what aiohttp made of it."""
+    while error is not None:
+        if isinstance(error, RefusedAddressError):
+            return error
+        error = error.__cause__ or getattr(error, "os_error", None) or error.__context__
+    return None
+
+
+def _retry_after(value: str | None) -> timedelta | None:
+    """Understand seconds or an HTTP date; at most a day, so that no server can park a job for good."""
+    if value is None:
+        return None
+    if value.strip().isdecimal():
+        seconds = min(float(value), MAX_RETRY_AFTER.total_seconds())
+        return timedelta(seconds=seconds)
+    try:
+        when = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    wait = when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)
+    return min(max(wait, timedelta()), MAX_RETRY_AFTER)

@@ -1,0 +1,197 @@
+"""Python handlers: by default in a warm child process, on request in a thread or on the worker's event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from workers.documents import to_capped_json
+from workers.executions import Execution, Outcome, Run, failed
+from workers.executors.child import PROGRESS_BYTES, describe_exception, make_context
+from workers.executors.children import Child, ChildDiedError, ChildPool
+from workers.processes import Keeper
+from workers.registry import Context, Handler
+from workers.settings import Settings
+
+_log = structlog.get_logger("python")
+
+
+class PythonExecutor:
+    """Runs registered handlers. A name that is not registered here is never claimed."""
+
+    def __init__(self, settings: Settings, *, handlers: Mapping[str, Handler], keeper: Keeper) -> None:
+        self._handlers = handlers
+        self._pool = ChildPool(settings.handler_modules, keeper=keeper)
+        # Threads cannot be killed: those that hang must not become more and more.
+        self._threads = asyncio.Semaphore(settings.concurrency)
+
+    @property
+    def available(self) -> bool:
+        """Whether there is any handler."""
+        return bool(self._handlers)
+
+    async def start(self) -> None:
+        """Start the first child; raises ChildDiedError when the handlers cannot be loaded there."""
+        if any(handler.mode == "process" for handler in self._handlers.values()):
+            await self._pool.warm()
+
+    async def close(self) -> None:
+        """End the idle children; a busy one ends with its run."""
+        await self._pool.close()
+
+    async def run(self, run: Run) -> Outcome:
+        """Run the handler where its mode says."""
+        name = run.execution.target["handler"]
+        handler = self._handlers.get(name)
+        if handler is None:
+            return failed("unknown_handler", f"this worker has no handler {name!r}", retry=False)
+        order = _order(run.execution, handler)
+        if handler.mode == "process":
+            return await self._run_in_child(run, order)
+        if handler.mode == "thread":
+            return await self._run_in_thread(run, handler, order)
+        return await _run_on_loop(run, handler, order)
+
+    async def _run_in_child(self, run: Run, order: dict[str, Any]) -> Outcome:
+        try:
+            child = await self._pool.take()
+        except (ChildDiedError, OSError) as error:
+            return failed("cannot_start", str(error))
+        behaved = False
+        try:
+            await child.send(order)
+            frame = await _answer(child, run)
+            behaved = True
+        except ChildDiedError as error:
+            output = child.output.take()
+            return failed("handler_died", f"the handler's process {error}", output=output[-2048:])
+        except asyncio.CancelledError:
+            behaved = await _wind_down(child, run)
+            raise
+        finally:
+            if output := child.output.take():
+                _log.info("the handler wrote", execution_id=str(run.execution.execution_id), output=output)
+            if behaved:
+                self._pool.put_back(child)
+            else:
+                await child.kill()
+        return _outcome(frame)
+
+    async def _run_in_thread(self, run: Run, handler: Handler, order: dict[str, Any]) -> Outcome:
+        loop = asyncio.get_running_loop()
+        ended: asyncio.Future[dict[str, Any]] = loop.create_future()
+        context = make_context(order, lambda value: _report_from_thread(loop, run, value))
+
+        def work() -> None:
+            frame = _call(handler, context)
+            with contextlib.suppress(RuntimeError):  # the worker has left
+                loop.call_soon_threadsafe(_settle, ended, frame)
+
+        await self._threads.acquire()
+        ended.add_done_callback(lambda _: self._threads.release())
+        threading.Thread(target=work, name=f"handler {handler.name}", daemon=True).start()
+        try:
+            return _outcome(await asyncio.shield(ended))
+        except asyncio.CancelledError:
+            context.cancelled.set()
+            await asyncio.wait({ended}, timeout=run.kill_grace_seconds)
+            if not ended.done():
+                _log.warning("a handler in a thread does not stop", handler=handler.name, **_ids(run))
+            raise
+
+
+async def _run_on_loop(run: Run, handler: Handler, order: dict[str, Any]) -> Outcome:
+    context = make_context(
+        order, lambda value: run.progress(to_capped_json(value, limit_bytes=PROGRESS_BYTES))
+    )
+    task = asyncio.create_task(_call_async(handler, context))
+    try:
+        return _outcome(await asyncio.shield(task))
+    except asyncio.CancelledError:
+        context.cancelled.set()
+        task.cancel()
+        await asyncio.wait({task}, timeout=run.kill_grace_seconds)
+        if not task.done():
+            _log.warning("a handler on the event loop does not stop", handler=handler.name, **_ids(run))
+        raise
+
+
+async def _answer(child: Child, run: Run) -> dict[str, Any]:
+    while (frame := await child.receive())["kind"] == "progress":
+        run.progress(frame["value"])
+    return frame
+
+
+async def _wind_down(child: Child, run: Run) -> bool:
+    """Ask the handler to stop, and say whether it did so in time."""
+    if run.kill_grace_seconds == 0:
+        return False
+    try:
+        await child.send({"kind": "cancel"})
+        async with asyncio.timeout(run.kill_grace_seconds):
+            await _answer(child, run)
+    except (ChildDiedError, TimeoutError, asyncio.CancelledError):
+        return False
+    return True
+
+
+def _call(handler: Handler, context: Context) -> dict[str, Any]:
+    try:
+        return {"kind": "done", "result": to_capped_json(handler.function(context))}
+    except BaseException as error:
+        return describe_exception(error)
+
+
+async def _call_async(handler: Handler, context: Context) -> dict[str, Any]:
+    try:
+        return {"kind": "done", "result": to_capped_json(await handler.function(context))}
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        return describe_exception(error)
+
+
+def _outcome(frame: dict[str, Any]) -> Outcome:
+    if frame["kind"] == "done":
+        return Outcome(status="succeeded", result=frame["result"])
+    after = frame.get("retry_after")
+    return Outcome(
+        status="failed", error=frame["error"], retry_after=None if after is None else timedelta(seconds=after)
+    )
+
+
+def _order(execution: Execution, handler: Handler) -> dict[str, Any]:
+    order = {
+        "kind": "run",
+        "handler": handler.name,
+        "execution_id": str(execution.execution_id),
+        "job_name": execution.job_name,
+        "payload": execution.payload,
+        "fire_at": execution.fire_at.isoformat() if execution.fire_at else None,
+        "attempt": execution.attempt,
+        "max_attempts": execution.max_attempts,
+        "traceparent": execution.traceparent,
+    }
+    # The same for every mode: a payload that a handler changes is its own copy.
+    copied: dict[str, Any] = json.loads(json.dumps(order)) if handler.mode != "process" else order
+    return copied
+
+
+def _report_from_thread(loop: asyncio.AbstractEventLoop, run: Run, value: Any) -> None:
+    text = to_capped_json(value, limit_bytes=PROGRESS_BYTES)
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(run.progress, text)
+
+
+def _settle(future: asyncio.Future[dict[str, Any]], frame: dict[str, Any]) -> None:
+    if not future.done():
+        future.set_result(frame)
+
+
+def _ids(run: Run) -> dict[str, Any]:
+    return {"execution_id": str(run.execution.execution_id), "attempt": run.execution.attempt}

@@ -1,0 +1,210 @@
+"""SQL jobs: the statement and its end commit together, on a connection of a login that owns nothing of ours.
+
+Exactly once in effect: either both are committed or neither is. Whatever goes wrong before the commit rolls both back,
+and the worker then records the failure on its own connection, fenced by the attempt; should the commit have happened
+although its answer was lost, that record is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import structlog
+from psycopg.pq import TransactionStatus
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from workers import queries
+from workers.database import CONNECT_SECONDS, KEEPALIVE, abort, connect, deadline, describe
+from workers.documents import to_json
+from workers.executions import Execution, Outcome, Run, failed
+from workers.executors.statement import CopyRefusedError, execute
+from workers.settings import Settings
+
+POOL_SECONDS = 5.0
+CANCEL_SECONDS = 2.0
+COMMIT_SECONDS = 5.0
+UNAVAILABLE_SECONDS = 2.0
+SERVER_TIMER_DELAY = timedelta(seconds=1)
+
+_log = structlog.get_logger("sql")
+_Connection = psycopg.AsyncConnection[Any]
+
+
+class _StaleError(Exception):
+    """The database says that the attempt is no longer ours."""
+
+
+class _Session:
+    """What is known of a SQL job while it runs."""
+
+    def __init__(self, conn: _Connection) -> None:
+        self.conn = conn
+        self.pid = 0
+        self.committing = False
+
+
+class SqlExecutor:
+    """Runs SQL statements as the login of PGTICK_SQL_CONNECTION_STRING."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._conninfo = settings.sql_database or ""
+        self._application_name = f"pgtick sql {settings.node_id}"
+        self._unavailable_until = 0.0
+        self._pool = AsyncConnectionPool(
+            self._conninfo,
+            min_size=0,
+            max_size=settings.concurrency,
+            open=False,
+            timeout=POOL_SECONDS,
+            reconnect_timeout=POOL_SECONDS,
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": None,
+                "application_name": self._application_name,
+                "connect_timeout": CONNECT_SECONDS,
+                "client_encoding": "utf8",
+                **KEEPALIVE,
+            },
+        )
+
+    @property
+    def available(self) -> bool:
+        """Whether the database answered lately: jobs that cannot run are not to be claimed."""
+        return time.monotonic() >= self._unavailable_until
+
+    async def start(self) -> None:
+        """Open the pool; raises psycopg.Error when the login does not work or has too many rights."""
+        conn = await connect(self._conninfo, application_name=self._application_name)
+        async with conn:
+            if await queries.sees_private_tables(conn):
+                raise psycopg.errors.InsufficientPrivilege(
+                    "the login of PGTICK_SQL_CONNECTION_STRING has rights in the schema scheduler_internal, so that "
+                    "every SQL job would have them: use a login that is a member of scheduler_sql only"
+                )
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._pool.close()
+
+    async def run(self, run: Run) -> Outcome:
+        """Run the statement; a cancelled run is cancelled in the server as well."""
+        try:
+            conn = await self._pool.getconn()
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            self._unavailable_until = time.monotonic() + UNAVAILABLE_SECONDS
+            _log.warning("no connection for SQL jobs, giving the execution back", error=describe(error))
+            return Outcome(status="released")
+        session = _Session(conn)
+        work = asyncio.create_task(_work(session, run.execution))
+        try:
+            # Shielded: a cancellation must not reach into psycopg, which would wait for a server that may be frozen.
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await self._stop(session, work)
+            raise
+        finally:
+            # Only a session that is known to be clean is used again.
+            if conn.info.transaction_status != TransactionStatus.IDLE:
+                await conn.close()
+            await self._pool.putconn(conn)
+
+    async def _stop(self, session: _Session, work: asyncio.Task[Outcome]) -> None:
+        """End the work: wait for a commit, cancel a statement, terminate one that resists, else cut the line."""
+        try:
+            if session.committing:
+                await asyncio.wait({work}, timeout=COMMIT_SECONDS)
+            else:
+                with contextlib.suppress(psycopg.Error):
+                    await session.conn.cancel_safe(timeout=CANCEL_SECONDS)
+                await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+            if not work.done() and session.pid:
+                await self._terminate(session.pid)
+                await asyncio.wait({work}, timeout=CANCEL_SECONDS)
+        finally:
+            if not work.done():
+                abort(session.conn)
+            await asyncio.gather(work, return_exceptions=True)
+
+    async def _terminate(self, pid: int) -> None:
+        try:
+            conn = await connect(self._conninfo, application_name=self._application_name)
+            async with conn:
+                with deadline(conn, seconds=CANCEL_SECONDS):
+                    await queries.terminate_backend(conn, pid=pid)
+        except psycopg.Error as error:
+            _log.warning(
+                "a SQL job that does not stop could not be terminated", pid=pid, error=describe(error)
+            )
+
+
+async def _work(session: _Session, execution: Execution) -> Outcome:
+    conn = session.conn
+    try:
+        session.pid = await queries.begin_sql_job(
+            # The worker's own timer comes first; this one is for the case that the worker is gone.
+            conn,
+            execution,
+            payload=_payload(execution),
+            timeout=execution.timeout + SERVER_TIMER_DELAY,
+        )
+        result = await execute(conn, execution.target["statement"])
+        if conn.info.transaction_status != TransactionStatus.INTRANS:
+            return failed(
+                "transaction_ended", "the statement ended the transaction that it runs in", retry=False
+            )
+        await queries.clean_sql_job(conn)
+        session.committing = True
+        with deadline(conn, seconds=COMMIT_SECONDS):
+            if not await queries.finish_sql_job(conn, execution, result=to_json(result)):
+                raise _StaleError
+            await conn.execute("commit")
+    except _StaleError:
+        await _roll_back(conn)
+        return Outcome(status="discarded")
+    except CopyRefusedError as error:
+        await conn.close()
+        return failed("copy", str(error), retry=False)
+    except psycopg.Error as error:
+        await _roll_back(conn)
+        if not session.pid:  # the connection had died in the pool: nothing was begun
+            return Outcome(status="released")
+        return _failure(error)
+    return Outcome(status="recorded")
+
+
+async def _roll_back(conn: _Connection) -> None:
+    """Undo the job, also what a rollback leaves: session locks, prepared statements."""
+    try:
+        with deadline(conn, seconds=COMMIT_SECONDS):
+            await queries.roll_back_sql_job(conn)
+    except psycopg.Error:
+        await conn.close()
+
+
+def _failure(error: psycopg.Error) -> Outcome:
+    details = {
+        key: value
+        for key, value in (
+            ("detail", error.diag.message_detail),
+            ("hint", error.diag.message_hint),
+            ("context", error.diag.context),
+        )
+        if value
+    }
+    return failed(
+        error.sqlstate or type(error).__name__,
+        error.diag.message_primary or str(error),
+        # What is wrong with the text of a statement is wrong the next time as well.
+        retry=not isinstance(error, psycopg.errors.SyntaxError),
+        **details,
+    )
+
+
+def _payload(execution: Execution) -> str:
+    return to_json(execution.payload) if execution.payload is not None else ""

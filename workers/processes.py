@@ -1,0 +1,135 @@
+"""Child processes in groups of their own: begun, watched over by the keeper, and ended whole."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+
+from workers import keeper
+from workers.keeper import kill_group
+
+
+class Keeper:
+    """The worker's side of the keeper process (see workers.keeper); usable from every thread."""
+
+    def __init__(self) -> None:
+        self._groups: set[int] = set()
+        self._lock = threading.Lock()
+        self._process = self._start()
+
+    def add(self, group: int) -> None:
+        """Have a group killed should this process die or freeze."""
+        with self._lock:
+            self._groups.add(group)
+            self._tell(f"+ {group}")
+
+    def remove(self, group: int) -> None:
+        """Forget a group that has ended."""
+        with self._lock:
+            self._groups.discard(group)
+            self._tell(f"- {group}")
+
+    def lease_until(self, time: float) -> None:
+        """Have all groups killed at that time (keeper.now()) unless a later one is told by then."""
+        with self._lock:
+            self._tell(f"lease {time}")
+
+    def close(self) -> None:
+        """Kill what is left, and the keeper with it."""
+        with self._lock:
+            self._process.communicate()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__], stdin=subprocess.PIPE, start_new_session=True
+        )
+
+    def _tell(self, order: str) -> None:
+        try:
+            self._write(order)
+        except BrokenPipeError:  # the keeper itself was killed
+            with contextlib.suppress(BrokenPipeError):
+                self._process.communicate()
+            self._process = self._start()
+            for line in (*(f"+ {group}" for group in self._groups), order):
+                self._write(line)
+
+    def _write(self, line: str) -> None:
+        assert self._process.stdin is not None  # noqa: S101 - for mypy
+        os.write(self._process.stdin.fileno(), line.encode() + b"\n")  # under PIPE_BUF: whole or not at all
+
+
+class Group:
+    """A child process that leads its own process group."""
+
+    def __init__(self, process: asyncio.subprocess.Process, keeper: Keeper) -> None:
+        self._process = process
+        self._keeper = keeper
+
+    @classmethod
+    async def spawn(
+        cls,
+        args: Sequence[str],
+        *,
+        keeper: Keeper,
+        stdin: int,
+        stdout: int,
+        stderr: int,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        pass_fds: Sequence[int] = (),
+    ) -> Group:
+        """Start a program as the leader of a session and process group of its own."""
+        process = await asyncio.create_subprocess_exec(
+            *args,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+        keeper.add(process.pid)
+        return cls(process, keeper)
+
+    @property
+    def process(self) -> asyncio.subprocess.Process:
+        """The leader."""
+        return self._process
+
+    async def end(self, *, grace_seconds: float) -> None:
+        """Ask the whole group to end, and kill what has not after the grace."""
+        try:
+            if grace_seconds > 0 and self._process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGTERM)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(grace_seconds):
+                        await self._process.wait()
+        finally:
+            await self.kill()
+
+    async def kill(self) -> None:
+        """Kill what is left of the group: the leader, if it runs, and everything that it started."""
+        kill_group(self._process.pid)
+        try:
+            await self._process.wait()
+        finally:
+            self._keeper.remove(self._process.pid)
+
+
+def describe_exit(returncode: int) -> str:
+    """Say how a process ended."""
+    if returncode >= 0:
+        return f"exited with status {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"

@@ -1,0 +1,287 @@
+"""Every call into the database. What is decided, is decided there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.rows import class_row, namedtuple_row
+
+from workers.executions import Execution
+
+Connection = AsyncConnection[Any]
+
+
+class DueShard(NamedTuple):
+    """A shard and how many seconds from now, by the database's clock, its next fire is due."""
+
+    shard: int
+    due_in_seconds: float
+
+
+class Ticked(NamedTuple):
+    """What one call of tick_shard did."""
+
+    fired: int
+    skipped: int
+
+
+class StopOrder(NamedTuple):
+    """An execution that the worker has to stop, and why: cancelled, timeout or lost."""
+
+    execution_id: UUID
+    attempt: int
+    reason: str
+
+
+async def check(conn: Connection) -> None:
+    """Raise where this database is not ours, too old or closed to this login."""
+    await conn.execute("select scheduler.now()")
+
+
+async def due_shards(conn: Connection) -> list[DueShard]:
+    """Ask which shards have a schedule, and when each is due."""
+    cursor = conn.cursor(row_factory=class_row(DueShard))
+    await cursor.execute(
+        """
+        select shard, extract(epoch from next_due_at - scheduler.now())::float8 as due_in_seconds
+        from scheduler.due_shards()
+        """
+    )
+    return await cursor.fetchall()
+
+
+async def tick_shard(conn: Connection, *, shard: int) -> Ticked:
+    """Turn the due fires of a shard into executions."""
+    cursor = conn.cursor(row_factory=class_row(Ticked))
+    await cursor.execute("select fired, skipped from scheduler.tick_shard(shard => %s)", (shard,))
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - one row by contract
+    return row
+
+
+async def reap(conn: Connection) -> int:
+    """Take back what silent workers held."""
+    cursor = await conn.execute("select scheduler.reap()")
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def maintain(conn: Connection) -> None:
+    """Create partitions ahead, drop what has expired."""
+    await conn.execute("select scheduler.maintain()")
+
+
+async def heartbeat(
+    conn: Connection,
+    *,
+    worker_id: UUID,
+    node_id: str,
+    queues: Sequence[str] | None,
+    job_types: Sequence[str],
+    concurrency: int,
+    lease: timedelta,
+    draining: bool,
+    held: Sequence[tuple[UUID, int]],
+) -> list[StopOrder]:
+    """Extend the lease of all that the worker holds; the first one registers the worker."""
+    cursor = conn.cursor(row_factory=class_row(StopOrder))
+    await cursor.execute(
+        """
+        select execution_id, attempt, reason
+        from scheduler.heartbeat(
+            worker_id => %(worker_id)s, node_id => %(node_id)s, queues => %(queues)s::text[],
+            job_types => %(job_types)s::text[], concurrency => %(concurrency)s, lease => %(lease)s,
+            draining => %(draining)s, execution_ids => %(execution_ids)s::uuid[],
+            attempts => %(attempts)s::integer[])
+        """,
+        {
+            "worker_id": worker_id,
+            "node_id": node_id,
+            "queues": list(queues) if queues else None,
+            "job_types": list(job_types),
+            "concurrency": concurrency,
+            "lease": lease,
+            "draining": draining,
+            "execution_ids": [execution_id for execution_id, _ in held],
+            "attempts": [attempt for _, attempt in held],
+        },
+    )
+    return await cursor.fetchall()
+
+
+async def claim(
+    conn: Connection,
+    *,
+    worker_id: UUID,
+    max_executions: int,
+    queues: Sequence[str] | None,
+    job_types: Sequence[str],
+    handlers: Sequence[str],
+) -> list[Execution]:
+    """Take up to so many executions of the kinds that this worker can run."""
+    cursor = conn.cursor(row_factory=class_row(Execution))
+    await cursor.execute(
+        """
+        select execution_id, attempt, job_id, job_name, job_type, queue, target, payload, fire_at, run_at,
+               started_at, timeout, max_attempts, traceparent, token
+        from scheduler.claim(
+            worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
+            job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
+        """,
+        {
+            "worker_id": worker_id,
+            "max_executions": max_executions,
+            "queues": list(queues) if queues else None,
+            "job_types": list(job_types),
+            "handlers": list(handlers),
+        },
+    )
+    return await cursor.fetchall()
+
+
+class Ending(NamedTuple):
+    """One execution's end, as finish takes it."""
+
+    execution_id: UUID
+    attempt: int
+    status: str
+    result: str | None
+    error: str | None
+    retry_after: timedelta | None
+
+
+async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]) -> set[tuple[UUID, int]]:
+    """Record how executions ended; returns those refused because the attempt is no longer the worker's."""
+    cursor = conn.cursor(row_factory=namedtuple_row)
+    columns = zip(*endings, strict=True)
+    await cursor.execute(
+        """
+        select execution_id, attempt
+        from scheduler.finish(
+            worker_id => %s, execution_ids => %s::uuid[], attempts => %s::integer[], statuses => %s::text[],
+            results => %s::text[]::jsonb[], errors => %s::text[]::jsonb[], retry_after => %s::interval[])
+        """,
+        (worker_id, *(list(column) for column in columns)),
+    )
+    return {(row.execution_id, row.attempt) for row in await cursor.fetchall()}
+
+
+async def release(conn: Connection, *, worker_id: UUID, held: Sequence[tuple[UUID, int]]) -> int:
+    """Give back what was not begun; no attempt is used."""
+    cursor = await conn.execute(
+        "select scheduler.release(worker_id => %s, execution_ids => %s::uuid[], attempts => %s::integer[])",
+        (worker_id, [execution_id for execution_id, _ in held], [attempt for _, attempt in held]),
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def report_progress(
+    conn: Connection, *, worker_id: UUID, execution_id: UUID, attempt: int, progress: str
+) -> bool:
+    """Show how far an execution has come; False when the attempt is no longer the worker's."""
+    cursor = await conn.execute(
+        """
+        select scheduler.report_progress(
+            worker_id => %s, execution_id => %s, attempt => %s, progress => %s::jsonb)
+        """,
+        (worker_id, execution_id, attempt, progress),
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def stop_worker(conn: Connection, *, worker_id: UUID) -> None:
+    """Say goodbye, giving back what is still held."""
+    await conn.execute("select scheduler.stop_worker(worker_id => %s)", (worker_id,))
+
+
+# The connections of SQL jobs, as the role that owns nothing here.
+
+_BEGIN_SQL_JOB = """
+select pg_catalog.pg_backend_pid(),
+       pg_catalog.set_config('scheduler.execution_id', %(execution_id)s, true),
+       pg_catalog.set_config('scheduler.fire_at', %(fire_at)s, true),
+       pg_catalog.set_config('scheduler.attempt', %(attempt)s, true),
+       pg_catalog.set_config('scheduler.payload', %(payload)s, true),
+       pg_catalog.set_config('statement_timeout', %(timeout_ms)s, true),
+       pg_catalog.set_config('client_connection_check_interval', '1s', true)
+"""
+
+# In the job's transaction, so that it also holds where a pooler hands the session to the next client. What the job
+# deferred to its commit runs first: afterwards it could make a mess again. Temporary objects go before anything of
+# ours is called, because a temporary type hides the one of the same name.
+_CLEAN_SQL_JOB = """
+set constraints all immediate;
+close all;
+reset session authorization;
+reset role;
+reset all;
+discard temporary;
+discard sequences;
+deallocate all;
+unlisten *;
+select pg_catalog.pg_advisory_unlock_all();
+"""
+
+
+async def begin_sql_job(conn: Connection, execution: Execution, *, payload: str, timeout: timedelta) -> int:
+    """Begin a SQL job's transaction, in which its statement finds its data as settings; returns the server's pid."""
+    await conn.execute("begin")
+    cursor = await conn.execute(
+        _BEGIN_SQL_JOB,
+        {
+            "execution_id": str(execution.execution_id),
+            "fire_at": execution.fire_at.isoformat() if execution.fire_at else "",
+            "attempt": str(execution.attempt),
+            "payload": payload,
+            "timeout_ms": str(max(1, min(int(timeout.total_seconds() * 1000), 2**31 - 1))),
+        },
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def clean_sql_job(conn: Connection) -> None:
+    """Undo, within the job's transaction, whatever of the session its statement changed."""
+    await conn.execute(_CLEAN_SQL_JOB)
+
+
+async def roll_back_sql_job(conn: Connection) -> None:
+    """Undo a SQL job; one message, so that no pooler gives the session to another in between."""
+    await conn.execute(f"rollback and chain; {_CLEAN_SQL_JOB} commit;")
+
+
+async def finish_sql_job(conn: Connection, execution: Execution, *, result: str) -> bool:
+    """End the execution in the job's transaction; False when the attempt is stale."""
+    cursor = await conn.execute(
+        """
+        select scheduler.finish_sql_job(
+            execution_id => %s::pg_catalog.uuid, attempt => %s::pg_catalog.int4, token => %s::pg_catalog.uuid,
+            result => %s::pg_catalog.jsonb)
+        """,
+        (execution.execution_id, execution.attempt, execution.token, result),
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def sees_private_tables(conn: Connection) -> bool:
+    """Whether this login could read or change the scheduler's own tables, as no SQL job's may."""
+    cursor = await conn.execute(
+        """
+        select pg_catalog.has_schema_privilege(oid, 'usage') from pg_catalog.pg_namespace
+        where nspname = 'scheduler_internal'
+        """
+    )
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def terminate_backend(conn: Connection, *, pid: int) -> None:
+    """End a session of the same login that does not let itself be cancelled."""
+    await conn.execute("select pg_catalog.pg_terminate_backend(%s)", (pid,))

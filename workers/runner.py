@@ -1,0 +1,154 @@
+"""The runner: one task for each execution, from its claim to its outcome."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from workers import metrics
+from workers.executions import Execution, Executor, Outcome, Run, StopReason, failed
+from workers.queries import StopOrder
+
+_log = structlog.get_logger("runner")
+
+
+class Runner:
+    """Knows everything that this worker holds: what runs, and what has ended but is not recorded yet."""
+
+    def __init__(
+        self,
+        executors: Mapping[str, Executor],
+        *,
+        concurrency: int,
+        on_outcome: Callable[[Run, Outcome], None],
+        on_progress: Callable[[Run, Any], None],
+    ) -> None:
+        self._executors = executors
+        self._concurrency = concurrency
+        self._on_outcome = on_outcome
+        self._on_progress = on_progress
+        self._held: dict[tuple[UUID, int], Run] = {}
+        self._running: set[Run] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    @property
+    def free(self) -> int:
+        """How many more executions can be started now."""
+        return self._concurrency - len(self._running)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything runs."""
+        return bool(self._running)
+
+    def job_types(self) -> list[str]:
+        """The job types that can be run now."""
+        return [job_type for job_type, executor in self._executors.items() if executor.available]
+
+    def held(self) -> list[tuple[UUID, int]]:
+        """What the database has given to this worker; read by the heartbeat's thread as well."""
+        return list(self._held)
+
+    def start(self, execution: Execution) -> None:
+        """Begin to run an execution."""
+        run = Run(execution=execution, report=self._on_progress)
+        self._held[execution.execution_id, execution.attempt] = run
+        self._running.add(run)
+        self._idle.clear()
+        metrics.active.set(len(self._running))
+        run.task = asyncio.create_task(self._run(run))
+
+    def forget(self, run: Run) -> None:
+        """The database knows how the run ended, or it is no longer ours."""
+        self._held.pop((run.execution.execution_id, run.execution.attempt), None)
+
+    def obey(self, orders: list[StopOrder]) -> None:
+        """Stop what the database wants stopped."""
+        for order in orders:
+            run = self._held.get((order.execution_id, order.attempt))
+            # What has ended needs no stop: finish tells whether it came too late.
+            if run is not None and run in self._running:
+                _log.info("stopping", reason=order.reason, **ids(run))
+                run.stop(_reason(order.reason))
+
+    def stop_all(self, reason: StopReason) -> None:
+        """Stop everything."""
+        for run in list(self._running):
+            run.stop(reason)
+
+    async def wait_idle(self) -> None:
+        """Wait until nothing runs."""
+        await self._idle.wait()
+
+    async def _run(self, run: Run) -> None:
+        execution = run.execution
+        started = time.monotonic()
+        try:
+            outcome = await self._outcome(run)
+        finally:
+            self._running.discard(run)
+            metrics.active.set(len(self._running))
+            if not self._running:
+                self._idle.set()
+        seconds = time.monotonic() - started
+        metrics.run.labels(job_type=execution.job_type).observe(seconds)
+        metrics.wait.labels(queue=execution.queue).observe(
+            max(0.0, (execution.started_at - execution.run_at).total_seconds())
+        )
+        status = "succeeded" if outcome.status == "recorded" else outcome.status
+        metrics.executions.labels(job_type=execution.job_type, status=status).inc()
+        _log.info(
+            "execution ended",
+            status=status,
+            seconds=round(seconds, 3),
+            **({"error": outcome.error.get("message", "")[:500]} if outcome.error else {}),
+            **ids(run),
+        )
+        self._on_outcome(run, outcome)
+
+    async def _outcome(self, run: Run) -> Outcome:
+        """Run the execution, and whatever happens come back with an outcome."""
+        executor = self._executors[run.execution.job_type]
+        run.begun = True
+        if run.stop_reason is not None:
+            return _stopped(run, run.stop_reason)
+        try:
+            async with asyncio.timeout(run.execution.timeout.total_seconds()):
+                outcome = await executor.run(run)
+        except TimeoutError:
+            outcome = _stopped(run, run.stop_reason or "timeout")
+        except asyncio.CancelledError:
+            outcome = _stopped(run, run.stop_reason or "shutdown")
+        except Exception as error:
+            _log.error("the executor failed", exc_info=error, **ids(run))
+            outcome = failed("worker_error", f"{type(error).__name__}: {error}")
+        # Lost while it was ending on its own: then its end does not count either.
+        return _stopped(run, "lost") if run.stop_reason == "lost" else outcome
+
+
+def ids(run: Run) -> dict[str, Any]:
+    """Name a run in a log line."""
+    execution = run.execution
+    return {
+        "execution_id": str(execution.execution_id),
+        "attempt": execution.attempt,
+        "job": execution.job_name,
+    }
+
+
+def _reason(text: str) -> StopReason:
+    return "cancelled" if text == "cancelled" else "timeout" if text == "timeout" else "lost"
+
+
+def _stopped(run: Run, reason: StopReason) -> Outcome:
+    if reason == "timeout":
+        return failed("timeout", f"timed out after {run.execution.timeout.total_seconds():g} s")
+    if reason == "cancelled":
+        return Outcome(status="cancelled", error={"type": "cancelled", "message": "cancelled while it ran"})
+    return Outcome(status="discarded")

@@ -1,0 +1,228 @@
+"""The worker: claims executions, runs them, records how they ended.
+
+    claimer ──► runner ──► finisher        one connection each, so that none waits for another
+                  ▲                        back-pressure: the claimer asks for what the runner has room for, and for
+    heartbeat ────┘ stop orders            nothing while the finisher cannot get rid of what has ended
+    (own thread)
+
+What the database does not hear of within the lease goes to other workers; so everything stops here a second earlier.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+import structlog
+
+from workers import queries
+from workers.claimer import Claimer
+from workers.database import Link, describe
+from workers.executions import Execution, Executor, Outcome, Run
+from workers.executors.command import CommandExecutor
+from workers.executors.http import HttpExecutor
+from workers.executors.python import PythonExecutor
+from workers.executors.sql import SqlExecutor
+from workers.finisher import Finisher
+from workers.heartbeat import Heartbeat, HeartbeatThread
+from workers.lease import Lease
+from workers.looper import Looper, Outage
+from workers.processes import Keeper
+from workers.queries import StopOrder
+from workers.registry import Handler
+from workers.reporter import Reporter
+from workers.runner import Runner
+from workers.settings import Settings
+
+_log = structlog.get_logger("worker")
+
+RECORD_SECONDS = 5.0
+"""How long a leaving worker tries to record what has ended."""
+
+
+class LeaseGuard(Looper):
+    """Stops everything when the lease is over, and lets the worker go on under a new id."""
+
+    name = "lease"
+
+    def __init__(self, outage: Outage, *, lease: Lease, runner: Runner, finisher: Finisher) -> None:
+        super().__init__(outage)
+        self._lease = lease
+        self._runner = runner
+        self._finisher = finisher
+
+    async def turn(self) -> float:
+        """Look at the clock."""
+        if self._lease.expired:
+            self.give_up()
+        return 0.1
+
+    def give_up(self) -> None:
+        """Stop everything: what ran belongs to others by now."""
+        _log.error("the lease is lost, stopping what runs", worker_id=str(self._lease.worker_id))
+        self._runner.stop_all("lost")
+        self._finisher.discard_all()
+        self._lease.give_up()
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, settings: Settings, *, handlers: Mapping[str, Handler]) -> None:
+        self._settings = settings
+        self._keeper = Keeper()
+        self._executors = make_executors(settings, handlers=handlers, keeper=self._keeper)
+        self._lease = lease = Lease(seconds=settings.lease_seconds)
+        self._outage = outage = Outage()
+        self._links = {
+            part: Link(settings.database, application_name=f"pgtick {part} {settings.node_id}")
+            for part in ("claimer", "finisher", "reporter")
+        }
+        self._reporter = Reporter(self._links["reporter"], outage, lease=lease)
+        self._runner = Runner(
+            self._executors,
+            concurrency=settings.concurrency,
+            on_outcome=self._ended,
+            on_progress=self._reporter.report,
+        )
+        self._finisher = Finisher(
+            self._links["finisher"],
+            outage,
+            lease=lease,
+            forget=self._runner.forget,
+            is_busy=lambda: self._runner.busy,
+        )
+        self._claimer = Claimer(
+            self._links["claimer"],
+            outage,
+            settings,
+            lease=lease,
+            runner=self._runner,
+            finisher=self._finisher,
+            handlers=list(handlers),
+            on_no_lease=self._beat_now,
+            give_back=self._give_back,
+        )
+        self._guard = LeaseGuard(outage, lease=lease, runner=self._runner, finisher=self._finisher)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then leave in order; raises where the worker cannot work at all."""
+        try:
+            await self._start_executors()
+            await self._check_database()
+            heartbeat = self._start_heartbeat()
+            tasks = [
+                asyncio.create_task(looper.run(), name=looper.name)
+                for looper in (self._claimer, self._finisher, self._reporter, self._guard)
+            ]
+            _log.info(
+                "working",
+                worker_id=str(self._lease.worker_id),
+                job_types=list(self._executors),
+                concurrency=self._settings.concurrency,
+                queues=list(self._settings.queues) or "all",
+            )
+            try:
+                await stop.wait()
+                await self._leave(heartbeat, tasks)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                await heartbeat.stop()
+            await self._say_goodbye()
+        finally:
+            for executor in self._executors.values():
+                await executor.close()
+            for link in self._links.values():
+                await link.close()
+            self._keeper.close()
+
+    async def _start_executors(self) -> None:
+        for executor in self._executors.values():
+            await executor.start()
+
+    async def _check_database(self) -> None:
+        """Fail at once and clearly where no retry helps: a wrong password, an old schema."""
+        async with self._links["claimer"].call() as conn:
+            await queries.check(conn)
+
+    def _start_heartbeat(self) -> HeartbeatThread:
+        loop = asyncio.get_running_loop()
+
+        def on_orders(orders: list[StopOrder]) -> None:
+            loop.call_soon_threadsafe(self._runner.obey, orders)
+
+        def on_lease() -> None:
+            loop.call_soon_threadsafe(self._claimer.wake)
+
+        self._heartbeat = HeartbeatThread(
+            Heartbeat(
+                self._settings,
+                lease=self._lease,
+                keeper=self._keeper,
+                job_types=list(self._executors),
+                held=self._runner.held,
+                on_orders=on_orders,
+                on_lease=on_lease,
+            )
+        )
+        self._heartbeat.start()
+        return self._heartbeat
+
+    async def _leave(self, heartbeat: HeartbeatThread, tasks: list[asyncio.Task[None]]) -> None:
+        """Claim no more, give back what came in last, finish what runs within the grace, record it."""
+        _log.info("leaving", grace_seconds=self._settings.grace_seconds)
+        self._claimer.stop()
+        heartbeat.drain()
+        await tasks[0]
+        try:
+            async with asyncio.timeout(self._settings.grace_seconds):
+                await self._runner.wait_idle()
+        except TimeoutError:
+            _log.warning("the grace is over, stopping what runs; others will run it again")
+            self._runner.stop_all("shutdown")
+            await self._runner.wait_idle()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECORD_SECONDS):
+                await self._finisher.wait_empty()
+
+    async def _say_goodbye(self) -> None:
+        try:
+            async with self._links["claimer"].call() as conn:
+                await queries.stop_worker(conn, worker_id=self._lease.worker_id)
+        except psycopg.Error as error:
+            _log.warning("left without a goodbye; the lease will run out", error=describe(error))
+        _log.info("left")
+
+    def _ended(self, run: Run, outcome: Outcome) -> None:
+        self._reporter.forget(run)
+        self._finisher.add(run, outcome)
+        self._claimer.wake()
+
+    def _give_back(self, execution: Execution) -> None:
+        self._finisher.add(Run(execution=execution, report=_ignore), Outcome(status="released"))
+
+    def _beat_now(self) -> None:
+        self._heartbeat.wake()
+
+
+def make_executors(
+    settings: Settings, *, handlers: Mapping[str, Handler], keeper: Keeper
+) -> dict[str, Executor]:
+    """Make an executor for each job type that this worker is configured for: others it does not claim."""
+    executors: dict[str, Executor] = {"http": HttpExecutor(settings)}
+    if settings.sql_database is not None:
+        executors["sql"] = SqlExecutor(settings)
+    if handlers:
+        executors["python"] = PythonExecutor(settings, handlers=handlers, keeper=keeper)
+    if settings.allow_command:
+        executors["command"] = CommandExecutor(keeper)
+    return executors
+
+
+def _ignore(_run: Run, _value: Any) -> None:
+    """What was never begun reports nothing."""
