@@ -1,5 +1,6 @@
--- Who may call what: by role, each function by its exact signature. tests/roles tries every pair of the two.
--- Applied after every change of a function: what is created anew may be executed by everybody until here.
+-- Who may call what: by role, each function by its exact signature. tests/roles tries every pair of
+-- the two. Applied after every change of a function: what is created anew may be executed by
+-- everybody until here.
 
 revoke all on schema scheduler, scheduler_internal from public;
 revoke all on all tables in schema scheduler, scheduler_internal from public;
@@ -39,11 +40,13 @@ to scheduler_reader, scheduler_worker, scheduler_admin;
 
 -- Jobs and executions
 grant execute on function
-    scheduler.create_job(text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval,
-        interval, interval, interval, text, interval, integer, text, text, interval, timestamptz,
+    scheduler.create_job(
+        text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval, interval,
+        interval, interval, text, interval, integer, text, text, interval, timestamptz,
         timestamptz, text[]),
-    scheduler.put_job(text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval,
-        interval, interval, interval, text, interval, integer, text, text, interval, timestamptz,
+    scheduler.put_job(
+        text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval, interval,
+        interval, interval, text, interval, integer, text, text, interval, timestamptz,
         timestamptz, text[]),
     scheduler.update_job(uuid, jsonb),
     scheduler.delete_job(uuid),
@@ -74,8 +77,8 @@ grant execute on function
     scheduler.run_sql_jobs(integer)
 to scheduler_worker, scheduler_admin;
 
--- What a SQL job runs as: the one function, and it needs the token that claim() gave to the worker. Without
--- CREATE on the schema nobody can own a function in it: granted for the one statement.
+-- What a SQL job runs as: the one function, and it needs the token that claim() gave to the worker.
+-- Without CREATE on the schema nobody can own a function in it: granted for the one statement.
 grant execute on function
     scheduler.finish_sql_job(uuid, integer, uuid, jsonb)
 to scheduler_sql;

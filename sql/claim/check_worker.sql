@@ -7,7 +7,8 @@ as $$
 -- Raises: JB001 when the worker may not hold executions.
 begin
     perform from scheduler_internal.workers w
-    where w.worker_id = check_worker.worker_id and w.stopped_at is null and w.last_beat_at + w.lease > at;
+    where w.worker_id = check_worker.worker_id and w.stopped_at is null
+      and w.last_beat_at + w.lease > at;
     if not found then
         perform scheduler_internal.refuse(
             format('worker %s has no lease', coalesce(worker_id::text, 'null')),
@@ -17,4 +18,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.check_worker(uuid, timestamptz) is 'Refuses a worker without a lease';
+comment on function scheduler_internal.check_worker(uuid, timestamptz) is
+    'Refuses a worker without a lease';

@@ -28,14 +28,16 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Hands ready executions to a worker: of each queue the highest priority first, then the longest waiting. From
--- here on the attempt number is the fence: whoever names an older one is refused.
+-- Hands ready executions to a worker: of each queue the highest priority first, then the longest
+-- waiting. From here on the attempt number is the fence: whoever names an older one is refused.
 --
--- One shard per statement, so that a claim locks the tables of one shard and not of sixteen. Without a shard
--- the shards are tried in a random rotation until max_executions are found.
+-- One shard per statement, so that a claim locks the tables of one shard and not of sixteen.
+-- Without a shard the shards are tried in a random rotation until max_executions are found.
 --
--- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for expired ones.
--- Raises: JB001 when the worker is not registered or its lease has run out; 22023 for a bad argument.
+-- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for
+-- expired ones.
+-- Raises: JB001 when the worker is not registered or its lease has run out; 22023 for a bad
+-- argument.
 declare
     v_now constant timestamptz := scheduler.now();
     v_first integer := floor(random() * 16)::integer;
@@ -61,5 +63,5 @@ end;
 $$;
 
 comment on function scheduler.claim(uuid, integer, text[], text[], text[], integer) is
-    'Hands up to max_executions ready executions to a worker, of these queues, job types and handlers (null: any). '
-    'The worker must have sent a heartbeat within its lease';
+    'Hands up to max_executions ready executions to a worker, of these queues, job types and '
+    'handlers (null: any). The worker must have sent a heartbeat within its lease';

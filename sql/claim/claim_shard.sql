@@ -28,8 +28,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each pair that exists is
--- found by one probe, and its ready rows are one range, so that rows that wait for the future cost nothing.
+-- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each pair that
+-- exists is found by one probe, and its ready rows are one range, so that rows that wait for the
+-- future cost nothing.
 declare
     v_queue text := '';
     v_rank smallint := -32768;
@@ -68,13 +69,15 @@ begin
             for update skip locked
         ), taken as (
             delete from scheduler_internal.waiting w
-            where w.shard = claim_shard.shard and w.ctid = any (array(select p.row_id from picked p))
+            where w.shard = claim_shard.shard
+              and w.ctid = any (array(select p.row_id from picked p))
             returning w.*
         ), started as (
             insert into scheduler_internal.running as r
-                (shard, attempt, execution_id, worker_id, started_at, deadline, run_at, created_at, fire_at,
-                 expires_at, job_id, token, job_version, attempt_base, rank, crashes, origin, exclusive,
-                 queue, job_type, handler, dedup_key, traceparent, target, payload, policy)
+                (shard, attempt, execution_id, worker_id, started_at, deadline, run_at, created_at,
+                 fire_at, expires_at, job_id, token, job_version, attempt_base, rank, crashes,
+                 origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target,
+                 payload, policy)
             select t.shard, t.attempt + 1, t.execution_id, claim_shard.worker_id, at,
                    at + (scheduler_internal.policy_of(t.policy, v.definition)).timeout,
                    t.run_at, t.created_at, t.fire_at, t.expires_at, t.job_id,
@@ -87,7 +90,8 @@ begin
             returning r.*
         )
         select s.execution_id, s.attempt, s.job_id, v.name, s.job_type, s.queue,
-               coalesce(s.target, (v.definition).target), coalesce(s.payload, (v.definition).payload),
+               coalesce(s.target, (v.definition).target),
+               coalesce(s.payload, (v.definition).payload),
                s.fire_at, s.run_at, s.started_at, s.deadline - s.started_at,
                (scheduler_internal.policy_of(s.policy, v.definition)).max_attempts,
                s.traceparent, s.token

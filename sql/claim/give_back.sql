@@ -8,8 +8,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is the
--- fence) but does not count against max_attempts.
+-- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is
+-- the fence) but does not count against max_attempts.
 -- Locks, Writes: running, waiting. Returns how many there were.
 declare
     v_count bigint;
@@ -22,11 +22,11 @@ begin
     )
     insert into scheduler_internal.waiting
         (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
-         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key, traceparent,
-         target, payload, policy)
-    select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at, g.job_id,
-           g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive, g.queue, g.job_type,
-           g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
+         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
+         traceparent, target, payload, policy)
+    select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at,
+           g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive,
+           g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
     from gone g;
     get diagnostics v_count = row_count;
     return v_count;

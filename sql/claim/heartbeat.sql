@@ -15,9 +15,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Registers the worker, or renews its lease and with it that of all that it runs: one row, one write. The
--- caller names what it thinks that it runs, and is told what to stop: cancelled; timeout (its deadline has
--- passed); lost (its lease ran out meanwhile, another attempt owns it: discard).
+-- Registers the worker, or renews its lease and with it that of all that it runs: one row, one
+-- write. The caller names what it thinks that it runs, and is told what to stop: cancelled; timeout
+-- (its deadline has passed); lost (its lease ran out meanwhile, another attempt owns it: discard).
 -- Writes: workers. Raises: 22023 for a lease out of range.
 declare
     v_now constant timestamptz := scheduler.now();
@@ -28,11 +28,12 @@ begin
     end if;
     if lease is null or lease not between interval '1 second' and interval '1 hour' then
         perform scheduler_internal.refuse(
-            format('lease %s is out of range', coalesce(lease::text, 'null')), 'It is 1 second to 1 hour.',
-            'Use about three times the interval of the heartbeats.');
+            format('lease %s is out of range', coalesce(lease::text, 'null')),
+            'It is 1 second to 1 hour.', 'Use about three times the interval of the heartbeats.');
     end if;
     insert into scheduler_internal.workers as w
-        (worker_id, node_id, queues, job_types, concurrency, lease, started_at, last_beat_at, draining)
+        (worker_id, node_id, queues, job_types, concurrency, lease, started_at, last_beat_at,
+         draining)
     values (heartbeat.worker_id, coalesce(heartbeat.node_id, 'unnamed'), heartbeat.queues,
             heartbeat.job_types, heartbeat.concurrency, heartbeat.lease, v_now, v_now,
             coalesce(heartbeat.draining, false))
@@ -47,11 +48,12 @@ begin
                 else 'timeout' end
     from unnest(execution_ids, attempts) i(execution_id, attempt)
     left join scheduler_internal.running r
-      on r.worker_id = heartbeat.worker_id and r.execution_id = i.execution_id and r.attempt = i.attempt
+      on r.worker_id = heartbeat.worker_id and r.execution_id = i.execution_id
+     and r.attempt = i.attempt
     where r.execution_id is null or r.cancel_requested_at is not null or r.deadline <= v_now;
 end;
 $$;
 
 comment on function scheduler.heartbeat is
-    'Registers a worker or renews its lease. Returns which of the named executions it must stop, and why: '
-    'cancelled, timeout or lost';
+    'Registers a worker or renews its lease. Returns which of the named executions it must stop, '
+    'and why: cancelled, timeout or lost';

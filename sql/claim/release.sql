@@ -9,7 +9,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Gives back executions that the worker claimed and did not start. Fenced by attempt: stale ones are left.
+-- Gives back executions that the worker claimed and did not start. Fenced by attempt: stale ones
+-- are left.
 -- Locks, Writes: running, waiting. Returns how many were given back.
 declare
     v_count bigint := 0;
@@ -32,4 +33,5 @@ end;
 $$;
 
 comment on function scheduler.release(uuid, uuid[], integer[]) is
-    'Gives back executions that a worker claimed and did not start; no attempt is used. Returns how many';
+    'Gives back executions that a worker claimed and did not start; no attempt is used. Returns '
+    'how many';

@@ -10,7 +10,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Notes how far an execution has come; it stays with the attempt in the history. False: stale, discard.
+-- Notes how far an execution has come; it stays with the attempt in the history. False: stale,
+-- discard.
 -- Writes: running (HOT: no index on it). Raises: 22023 for a document that is too large.
 begin
     perform scheduler_internal.check_document('the progress', progress);

@@ -19,4 +19,5 @@ begin
 end;
 $$;
 
-comment on function scheduler.stop_worker(uuid) is 'Takes a worker off the list; what it still holds is given back';
+comment on function scheduler.stop_worker(uuid) is
+    'Takes a worker off the list; what it still holds is given back';

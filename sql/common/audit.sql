@@ -9,11 +9,13 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select scheduler_internal.ensure_partition('audit_log', (scheduler.now() at time zone 'UTC')::date);
+    select scheduler_internal.ensure_partition(
+        'audit_log', (scheduler.now() at time zone 'UTC')::date);
     -- session_user: the functions run as their owner, the log names who called.
     insert into scheduler_internal.audit_log
         (at, audit_id, actor, action, object_id, object_name, detail, request_id)
-    values (scheduler.now(), gen_random_uuid(), session_user, action, object_id, object_name, detail,
+    values (scheduler.now(), gen_random_uuid(), session_user, action, object_id, object_name,
+    detail,
             scheduler_internal.setting('request_id', null))
 $$;
 

@@ -4,8 +4,8 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: 22023 when a payload is larger than 1 MiB or nested deeper than 64. (\u0000 and malformed JSON never
--- get here: the type jsonb refuses them.)
+-- Raises: 22023 when a payload is larger than 1 MiB or nested deeper than 64. (\u0000 and malformed
+-- JSON never get here: the type jsonb refuses them.)
 begin
     -- A document under 130 bytes can be neither: most end here.
     if document is null or pg_column_size(document) < 130 then
@@ -13,14 +13,18 @@ begin
     end if;
     if octet_length(document::text) > 1048576 then
         perform scheduler_internal.refuse(
-            format('%s is too large', label), format('%s bytes; 1 MiB is the most.', octet_length(document::text)),
+            format('%s is too large', label),
+            format('%s bytes; 1 MiB is the most.', octet_length(document::text)),
             'Keep the data in a table of yours and pass its key.');
     end if;
-    if jsonb_path_exists(document, 'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")') then
+    if jsonb_path_exists(
+           document,
+           'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")') then
         perform scheduler_internal.refuse(
             format('%s is nested too deeply', label), 'More than 64 levels.', 'Flatten it.');
     end if;
 end;
 $$;
 
-comment on function scheduler_internal.check_document(text, jsonb) is 'Bounds the size and depth of a payload';
+comment on function scheduler_internal.check_document(text, jsonb) is
+    'Bounds the size and depth of a payload';

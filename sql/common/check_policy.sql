@@ -18,13 +18,14 @@ begin
     if queue is null or queue !~ '^[A-Za-z0-9][A-Za-z0-9._:-]{0,62}$' then
         perform scheduler_internal.refuse(
             format('invalid queue name %L', left(queue, 80)),
-            'A name has 1 to 63 of the characters A-Z a-z 0-9 . _ : - and starts with a letter or digit.',
+            'A name has 1 to 63 of the characters A-Z a-z 0-9 . _ : - and starts with a letter or '
+            'digit.',
             'Choose such a name, for example "default".');
     end if;
     if priority is null or priority not between -100 and 100 then
         perform scheduler_internal.refuse(
-            format('priority %s is out of range', coalesce(priority::text, 'null')), 'It is -100 to 100.',
-            'Use 0 for normal; higher runs sooner.');
+            format('priority %s is out of range', coalesce(priority::text, 'null')),
+            'It is -100 to 100.', 'Use 0 for normal; higher runs sooner.');
     end if;
     if max_attempts is null or max_attempts not between 1 and 1000 then
         perform scheduler_internal.refuse(
@@ -36,7 +37,8 @@ begin
             format('unknown backoff %L', backoff), 'It says how the wait between attempts grows.',
             'Use fixed, linear or exponential.');
     end if;
-    if backoff_base is null or backoff_base < '0' or backoff_max is null or backoff_max < backoff_base then
+    if backoff_base is null or backoff_base < '0' or backoff_max is null
+       or backoff_max < backoff_base then
         perform scheduler_internal.refuse(
             'backoff_base and backoff_max do not fit',
             format('backoff_base is %s, backoff_max is %s.',
@@ -51,7 +53,8 @@ begin
     if expires_after <= '0' then
         perform scheduler_internal.refuse(
             format('expires_after %s is not positive', expires_after),
-            'It is how long an execution may wait for its first start.', 'Leave it null to wait for ever.');
+            'It is how long an execution may wait for its first start.',
+            'Leave it null to wait for ever.');
     end if;
 end;
 $$;

@@ -15,4 +15,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.check_shard(integer) is 'Refuses a shard that does not exist';
+comment on function scheduler_internal.check_shard(integer) is
+    'Refuses a shard that does not exist';

@@ -53,7 +53,8 @@ begin
           or btrim(v_target ->> v_main) = '' then
         perform scheduler_internal.refuse(
             format('the target of a %s job needs "%s"', job_type, v_main),
-            'It is missing, empty or not a string.', format('Write target => ''{"%s": "…"}''.', v_main));
+            'It is missing, empty or not a string.',
+            format('Write target => ''{"%s": "…"}''.', v_main));
     end if;
     if job_type = 'http' then
         if v_target ->> 'url' !~* '^https?://[^[:space:]/]+' then
@@ -61,15 +62,18 @@ begin
                 format('not an http address: %L', left(v_target ->> 'url', 200)),
                 'Only http and https addresses can be called.', 'Write https://host/path.');
         end if;
-        if coalesce(v_target ->> 'method', 'POST') !~ '^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$' then
+        if coalesce(v_target ->> 'method', 'POST')
+           !~ '^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$' then
             perform scheduler_internal.refuse(
-                format('unknown method %L', v_target ->> 'method'), 'Methods are written in capitals.',
+                format('unknown method %L', v_target ->> 'method'),
+                'Methods are written in capitals.',
                 'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.');
         end if;
     end if;
     foreach v_key in array array['headers', 'env'] loop
         if v_target ? v_key and (jsonb_typeof(v_target -> v_key) <> 'object' or exists (
-               select from jsonb_each(v_target -> v_key) e where jsonb_typeof(e.value) <> 'string')) then
+               select from jsonb_each(v_target -> v_key) e
+               where jsonb_typeof(e.value) <> 'string')) then
             perform scheduler_internal.refuse(
                 format('"%s" must be an object of strings', v_key), 'Names to values.',
                 format('Write {"%s": {"NAME": "value"}}.', v_key));

@@ -9,4 +9,5 @@ as $$
            ::scheduler_internal.execution_policy
 $$;
 
-comment on function scheduler_internal.default_policy() is 'How an execution is retried and bounded unless said otherwise';
+comment on function scheduler_internal.default_policy() is
+    'How an execution is retried and bounded unless said otherwise';

@@ -10,5 +10,5 @@ as $$
 $$;
 
 comment on function scheduler.get_shard_id(uuid) is
-    'The shard, 0..15, of a job or an execution: the hexadecimal digit of its id that follows the version. '
-    'Stable for ever; uniform for any random uuid';
+    'The shard, 0..15, of a job or an execution: the hexadecimal digit of its id that follows the '
+    'version. Stable for ever; uniform for any random uuid';

@@ -11,4 +11,5 @@ as $$
 $$;
 
 comment on function scheduler_internal.new_id(integer, timestamptz) is
-    'A new id that tells its shard (get_shard_id) and its time (id_time). Version 15 of PostgreSQL has no uuidv7()';
+    'A new id that tells its shard (get_shard_id) and its time (id_time). Version 15 of PostgreSQL '
+    'has no uuidv7()';

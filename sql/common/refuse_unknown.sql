@@ -8,7 +8,8 @@ as $$
 begin
     perform scheduler_internal.refuse(
         format('%s %s does not exist', kind, coalesce(id::text, 'null')),
-        format('No %s has this id; it was deleted, its history has been dropped, or it never was.', kind),
+        format('No %s has this id; it was deleted, its history has been dropped, or it never was.',
+               kind),
         format('List what there is: select * from scheduler.%ss', kind),
         'P0002');
 end;

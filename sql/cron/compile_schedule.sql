@@ -34,7 +34,8 @@ begin
                 when schedule is null then 'schedule'
                 when timezone is null then 'timezone'
                 else 'dst' end),
-            hint = 'Give a schedule such as "0 9 * * MON-FRI", an IANA time zone, and a dst policy.';
+            hint = 'Give a schedule such as "0 9 * * MON-FRI", an IANA time zone, and a dst '
+                'policy.';
     elsif dst not in ('debian', 'wall', 'skip') then
         raise exception using
             errcode = '22023',

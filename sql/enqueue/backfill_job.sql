@@ -9,11 +9,12 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Makes executions of the job's past instants in [from_time, to_time] that have none: skipped, or from before
--- the job. They run now, oldest first, whatever the overlap policy. Called again it makes nothing new.
+-- Makes executions of the job's past instants in [from_time, to_time] that have none: skipped, or
+-- from before the job. They run now, oldest first, whatever the overlap policy. Called again it
+-- makes nothing new.
 -- Locks: the schedule row, then the job row. Writes: waiting, audit_log.
--- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the ledger
--- remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
+-- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the
+-- ledger remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
 declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;
@@ -67,4 +68,5 @@ end;
 $$;
 
 comment on function scheduler.backfill_job(uuid, timestamptz, timestamptz) is
-    'Runs the past instants of a job that have no execution. Returns how many; at most 10,000 a call';
+    'Runs the past instants of a job that have no execution. Returns how many; at most 10,000 a '
+    'call';

@@ -5,8 +5,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat). Returns
--- false when it had ended already: whoever is first, cancel or finish, wins, and there is one end.
+-- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat).
+-- Returns false when it had ended already: whoever is first, cancel or finish, wins, and there is
+-- one end.
 -- Locks: the execution's row. Writes: waiting and history, or running; audit_log.
 -- Raises: P0002 for an unknown execution.
 declare
@@ -43,4 +44,5 @@ end;
 $$;
 
 comment on function scheduler.cancel_execution(uuid) is
-    'Ends an execution that waits, or has the worker stop one that runs. False: it had ended already';
+    'Ends an execution that waits, or has the worker stop one that runs. False: it had ended '
+    'already';

@@ -1,4 +1,8 @@
-create or replace function scheduler_internal.cancel_fires(shard integer, job_id uuid, at timestamptz)
+create or replace function scheduler_internal.cancel_fires(
+    shard integer,
+    job_id uuid,
+    at timestamptz
+)
 returns void
 language plpgsql
 volatile

@@ -4,9 +4,9 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: 22023 (or what a cast raises) for the first wrong item of enqueue_many, its position in the DETAIL.
--- Items that differ only in their payload, as nearly all do, are checked once: most of a call's time
--- would go here otherwise.
+-- Raises: 22023 (or what a cast raises) for the first wrong item of enqueue_many, its position in
+-- the DETAIL. Items that differ only in their payload, as nearly all do, are checked once: most of
+-- a call's time would go here otherwise.
 declare
     v_item record;
     v_unknown text;
@@ -20,11 +20,13 @@ begin
             case when jsonb_typeof(items) = 'array'
                  then format('It has %s elements.', jsonb_array_length(items))
                  else format('It is %s.', coalesce('a JSON ' || jsonb_typeof(items), 'null')) end,
-            'Write ''[{"job_type": "sql", "target": {"statement": "…"}}, …]''; split larger batches.');
+            'Write ''[{"job_type": "sql", "target": {"statement": "…"}}, …]''; '
+            'split larger batches.');
     end if;
     for v_item in
         select min(e.position) as position,
-               case when jsonb_typeof(e.item) = 'object' then e.item - 'payload' else e.item end as item
+               case when jsonb_typeof(e.item) = 'object' then e.item - 'payload'
+                    else e.item end as item
         from jsonb_array_elements(items) with ordinality e(item, position)
         group by 2
         order by 1
@@ -41,7 +43,8 @@ begin
             limit 1;
             if found then
                 perform scheduler_internal.refuse(format('unknown key %L', v_unknown),
-                    'The keys are the arguments of scheduler.enqueue.', 'Correct or remove the key.');
+                    'The keys are the arguments of scheduler.enqueue.',
+                    'Correct or remove the key.');
             end if;
             perform scheduler_internal.check_document('the target',
                         scheduler_internal.check_target(i.job_type, i.target)),
@@ -68,4 +71,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.check_items(jsonb) is 'Refuses the first wrong item of enqueue_many';
+comment on function scheduler_internal.check_items(jsonb) is
+    'Refuses the first wrong item of enqueue_many';

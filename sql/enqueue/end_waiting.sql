@@ -10,8 +10,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends executions before they start: cancelled or expired. The attempt that never started takes a number, so
--- that an end that is undone by retry_execution() and comes again has a row of its own.
+-- Ends executions before they start: cancelled or expired. The attempt that never started takes a
+-- number, so that an end that is undone by retry_execution() and comes again has a row of its own.
 -- Writes: waiting, history, dedup_keys, rollups. Returns how many there were.
 declare
     v_count bigint;
@@ -23,14 +23,15 @@ begin
         returning w.*
     ), ended as (
         insert into scheduler_internal.history
-            (execution_id, shard, attempt, run_at, created_at, finished_at, fire_at, job_id, job_version,
-             rank, origin, final, status, queue, job_type, dedup_key, traceparent, target, payload,
-             policy, error)
+            (execution_id, shard, attempt, run_at, created_at, finished_at, fire_at, job_id,
+             job_version, rank, origin, final, status, queue, job_type, dedup_key, traceparent,
+             target, payload, policy, error)
         select g.execution_id, g.shard, g.attempt + 1,
                case when g.run_at = 'infinity' then g.created_at else g.run_at end,
                g.created_at, at, g.fire_at, g.job_id, g.job_version, g.rank, g.origin, true,
-               end_waiting.status, g.queue, g.job_type, g.dedup_key, g.traceparent, g.target, g.payload,
-               g.policy, jsonb_build_object('type', end_waiting.status, 'message', reason)
+               end_waiting.status, g.queue, g.job_type, g.dedup_key, g.traceparent, g.target,
+               g.payload, g.policy, jsonb_build_object('type', end_waiting.status, 'message',
+               reason)
         from gone g
     ), freed as (
         delete from scheduler_internal.dedup_keys d

@@ -20,8 +20,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Makes an execution without a job, in the caller's own transaction: rolled back with it, and seen by workers
--- when it commits. While an execution with the same dedup_key has not ended, returns that one's id instead.
+-- Makes an execution without a job, in the caller's own transaction: rolled back with it, and seen
+-- by workers when it commits. While an execution with the same dedup_key has not ended, returns
+-- that one's id instead.
 -- Writes: waiting; dedup_keys where a key is given (two callers of one key wait for each other).
 -- Raises: 22023 for whatever in it is wrong.
 declare
@@ -68,15 +69,16 @@ begin
 
     insert into scheduler_internal.waiting
         (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank, crashes,
-         origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target, payload, policy)
+         origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target, payload,
+         policy)
     values
-        (v_shard, 0, v_id, v_run_at, v_now, v_run_at + expires_after, 0, - priority, 0, 'e', false, queue,
-         job_type, v_target ->> 'handler', dedup_key, traceparent, v_target, payload,
+        (v_shard, 0, v_id, v_run_at, v_now, v_run_at + expires_after, 0, - priority, 0, 'e', false,
+         queue, job_type, v_target ->> 'handler', dedup_key, traceparent, v_target, payload,
          scheduler_internal.pack_policy(max_attempts, backoff, backoff_base, backoff_max, timeout));
     return v_id;
 end;
 $$;
 
 comment on function scheduler.enqueue is
-    'Makes an execution without a job, in the caller''s own transaction, and returns its id. With a dedup_key, '
-    'returns the execution of that key while one has not ended';
+    'Makes an execution without a job, in the caller''s own transaction, and returns its id. With '
+    'a dedup_key, returns the execution of that key while one has not ended';

@@ -5,9 +5,10 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- enqueue() for thousands in one call, all or nothing; ids come in the order of the items. Each item is an
--- object whose keys are the arguments of enqueue(). The items of a call share one shard, so that a batch is
--- written, claimed and finished as a batch; those with a dedup_key go one by one.
+-- enqueue() for thousands in one call, all or nothing; ids come in the order of the items. Each
+-- item is an object whose keys are the arguments of enqueue(). The items of a call share one shard,
+-- so that a batch is written, claimed and finished as a batch; those with a dedup_key go one by
+-- one.
 -- Writes: waiting, dedup_keys.
 -- Raises: 22023 for the first item that is wrong, with its position.
 declare
@@ -29,13 +30,15 @@ begin
     end if;
 
     with item as materialized (
-        select i.*, greatest(i.run_at, v_now) as starts_at from scheduler_internal.read_items(items) i
+        select i.*, greatest(i.run_at, v_now) as starts_at
+        from scheduler_internal.read_items(items) i
     ), born as materialized (
         select i.*, scheduler_internal.new_id(v_shard, i.starts_at) as execution_id from item i
     ), inserted as (
         insert into scheduler_internal.waiting
-            (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank, crashes,
-             origin, exclusive, queue, job_type, handler, traceparent, target, payload, policy)
+            (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank,
+             crashes, origin, exclusive, queue, job_type, handler, traceparent, target, payload,
+             policy)
         select v_shard, 0, b.execution_id, b.starts_at, v_now, b.starts_at + b.expires_after, 0,
                - coalesce(b.priority, 0), 0, 'e', false, coalesce(b.queue, 'default'), b.job_type,
                b.target ->> 'handler', b.traceparent, b.target, b.payload,
@@ -51,5 +54,5 @@ end;
 $$;
 
 comment on function scheduler.enqueue_many(jsonb) is
-    'enqueue() for up to 10,000 items in one call: a JSON array of objects with the keys of its arguments. '
-    'All or nothing; returns the ids in the order of the items';
+    'enqueue() for up to 10,000 items in one call: a JSON array of objects with the keys of its '
+    'arguments. All or nothing; returns the ids in the order of the items';

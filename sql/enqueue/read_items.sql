@@ -27,9 +27,10 @@ as $$
            i.backoff_base, i.backoff_max, i.timeout, i.expires_after, i.traceparent
     from jsonb_array_elements(items) with ordinality e(item, position)
     cross join lateral jsonb_to_record(e.item) i(
-        job_type text, target jsonb, payload jsonb, queue text, priority integer, run_at timestamptz,
-        dedup_key text, max_attempts integer, backoff text, backoff_base interval, backoff_max interval,
-        timeout interval, expires_after interval, traceparent text)
+        job_type text, target jsonb, payload jsonb, queue text, priority integer,
+        run_at timestamptz, dedup_key text, max_attempts integer, backoff text,
+        backoff_base interval, backoff_max interval, timeout interval, expires_after interval,
+        traceparent text)
 $$;
 
 comment on function scheduler_internal.read_items(jsonb) is 'The items of enqueue_many as rows';

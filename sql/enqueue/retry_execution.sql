@@ -5,8 +5,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its earlier attempts
--- stay in the history. Returns false when it has not ended: it waits or runs already.
+-- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its
+-- earlier attempts stay in the history. Returns false when it has not ended: it waits or runs
+-- already.
 -- Writes: retried, waiting, dedup_keys, audit_log.
 -- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
 declare
@@ -22,7 +23,8 @@ begin
         if exists (select from scheduler_internal.waiting w
                    where w.shard = v_shard and w.execution_id = retry_execution.execution_id)
            or exists (select from scheduler_internal.running r
-                      where r.shard = v_shard and r.execution_id = retry_execution.execution_id) then
+                      where r.shard = v_shard
+                        and r.execution_id = retry_execution.execution_id) then
             return false;
         end if;
         perform scheduler_internal.refuse_unknown('execution', execution_id);
@@ -45,13 +47,15 @@ begin
         end if;
     end if;
     insert into scheduler_internal.waiting
-        (shard, attempt, execution_id, run_at, created_at, fire_at, job_id, job_version, attempt_base, rank,
-         crashes, origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target, payload,
-         policy)
+        (shard, attempt, execution_id, run_at, created_at, fire_at, job_id, job_version,
+         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
+         traceparent, target, payload, policy)
     values
-        (v_shard, v_end.attempt, v_end.execution_id, v_now, v_end.created_at, v_end.fire_at, v_end.job_id,
-         v_end.job_version, v_end.attempt, v_end.rank, 0, v_end.origin, false, v_end.queue, v_end.job_type,
-         coalesce(v_end.target, (select (v.definition).target from scheduler_internal.job_versions v
+        (v_shard, v_end.attempt, v_end.execution_id, v_now, v_end.created_at, v_end.fire_at,
+         v_end.job_id, v_end.job_version, v_end.attempt, v_end.rank, 0, v_end.origin, false,
+         v_end.queue, v_end.job_type,
+         coalesce(v_end.target, (select (v.definition).target
+                                 from scheduler_internal.job_versions v
                                  where v.shard = v_shard and v.job_id = v_end.job_id
                                    and v.version = v_end.job_version)) ->> 'handler',
          v_end.dedup_key, v_end.traceparent, v_end.target, v_end.payload, v_end.policy);

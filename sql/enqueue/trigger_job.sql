@@ -9,8 +9,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- One execution of a job, now or at run_at, beside its schedule: also while it is paused, and whatever its
--- overlap policy. Without a payload it gets the job's.
+-- One execution of a job, now or at run_at, beside its schedule: also while it is paused, and
+-- whatever its overlap policy. Without a payload it gets the job's.
 -- Writes: waiting, audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a wrong payload or run_at.
 declare
@@ -24,9 +24,9 @@ begin
     insert into scheduler_internal.waiting
         (shard, attempt, execution_id, run_at, created_at, expires_at, job_id, job_version,
          attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, payload)
-    select j.shard, 0, v_id, v_run_at, v_now, v_run_at + (v.definition).expires_after, j.job_id, j.version,
-           0, - (v.definition).priority, 0, 't', false, (v.definition).queue, (v.definition).job_type,
-           (v.definition).target ->> 'handler', trigger_job.payload
+    select j.shard, 0, v_id, v_run_at, v_now, v_run_at + (v.definition).expires_after, j.job_id,
+           j.version, 0, - (v.definition).priority, 0, 't', false, (v.definition).queue,
+           (v.definition).job_type, (v.definition).target ->> 'handler', trigger_job.payload
     from scheduler_internal.jobs j
     join scheduler_internal.job_versions v
       on v.shard = v_shard and v.job_id = j.job_id and v.version = j.version

@@ -4,7 +4,8 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
--- Results and errors are kept up to 64 KiB: of a larger one the head and the tail as text, and its size.
+-- Results and errors are kept up to 64 KiB: of a larger one the head and the tail as text, and its
+-- size.
 declare
     v_text text;
 begin

@@ -13,12 +13,14 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends attempts, a batch at a time: succeeded, failed or cancelled. A failed attempt with attempts left puts its
--- execution back to wait for the next one: after retry_after where given, else by its backoff; an error that
--- says "retry": false ends it. Results and errors are capped. Returns the attempts that were refused as
--- stale: another attempt owns the execution, or it has ended; the caller discards what it did.
+-- Ends attempts, a batch at a time: succeeded, failed or cancelled. A failed attempt with attempts
+-- left puts its execution back to wait for the next one: after retry_after where given, else by its
+-- backoff; an error that says "retry": false ends it. Results and errors are capped. Returns the
+-- attempts that were refused as stale: another attempt owns the execution, or it has ended; the
+-- caller discards what it did.
 --
--- Locks: running rows, in the order of shards; the schedule rows of exclusive executions before them.
+-- Locks: running rows, in the order of shards; the schedule rows of exclusive executions before
+-- them.
 -- Writes: running, history, rollups; waiting for another attempt; dedup_keys.
 -- Raises: 22023 when the arrays differ in length or a status is unknown.
 declare
@@ -26,15 +28,18 @@ declare
     v_count constant integer := coalesce(cardinality(execution_ids), 0);
     v_shard integer;
 begin
-    if coalesce(cardinality(attempts), 0) <> v_count or coalesce(cardinality(statuses), 0) <> v_count
+    if coalesce(cardinality(attempts), 0) <> v_count
+       or coalesce(cardinality(statuses), 0) <> v_count
        or coalesce(cardinality(results), v_count) <> v_count
        or coalesce(cardinality(errors), v_count) <> v_count
        or coalesce(cardinality(retry_after), v_count) <> v_count then
         perform scheduler_internal.refuse(
             'the arrays differ in length', format('There are %s execution_ids.', v_count),
-            'Give one attempt, status, result, error and retry_after for each; or null for a whole array.');
+            'Give one attempt, status, result, error and retry_after for each; or null for a '
+            'whole array.');
     end if;
-    if not statuses <@ '{succeeded,failed,cancelled}' or array_position(statuses, null) is not null then
+    if not statuses <@ '{succeeded,failed,cancelled}'
+       or array_position(statuses, null) is not null then
         perform scheduler_internal.refuse(
             'unknown status', format('The statuses are %s.', left(statuses::text, 200)),
             'Use succeeded, failed or cancelled.');
@@ -45,12 +50,13 @@ begin
     loop
         return query
         select f.execution_id, f.attempt
-        from scheduler_internal.finish_shard(v_shard, finish.worker_id, execution_ids, attempts, statuses,
+        from scheduler_internal.finish_shard(v_shard, finish.worker_id, execution_ids, attempts,
+        statuses,
             results, errors, retry_after, v_now) f;
     end loop;
 end;
 $$;
 
 comment on function scheduler.finish is
-    'Ends attempts in a batch: succeeded, failed (tried again while attempts are left) or cancelled. Returns those '
-    'that were refused as stale';
+    'Ends attempts in a batch: succeeded, failed (tried again while attempts are left) or '
+    'cancelled. Returns those that were refused as stale';

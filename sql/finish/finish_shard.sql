@@ -14,19 +14,20 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- finish() for the executions of one shard, in one statement: what leaves running goes to history, and to
--- waiting as well where another attempt follows. Returns the stale ones.
+-- finish() for the executions of one shard, in one statement: what leaves running goes to history,
+-- and to waiting as well where another attempt follows. Returns the stale ones.
 declare
     v_exclusive uuid[];
     v_ended_ids uuid[];
     v_ended_attempts integer[];
 begin
-    -- A tick that decides about a job's next fire holds its schedule: so take that before the execution ends,
-    -- and either the tick sees it ended or we see the fire that it held.
+    -- A tick that decides about a job's next fire holds its schedule: so take that before the
+    -- execution ends, and either the tick sees it ended or we see the fire that it held.
     v_exclusive := array(
         select r.job_id
         from scheduler_internal.running r
-        where r.shard = finish_shard.shard and r.execution_id = any (execution_ids) and r.exclusive);
+        where r.shard = finish_shard.shard and r.execution_id = any (execution_ids)
+          and r.exclusive);
     if v_exclusive <> '{}' then
         perform from scheduler_internal.schedules s
         where s.shard = finish_shard.shard and s.job_id = any (v_exclusive)
@@ -44,8 +45,9 @@ begin
         using input i
         where r.shard = finish_shard.shard and r.execution_id = i.execution_id
           and r.attempt = i.attempt
-          -- "is true" keeps the planner from the index on worker_id: on a table that was empty at the last
-          -- analyze it takes that one and joins each with each (500 at a time: 50 ms instead of 6).
+          -- "is true" keeps the planner from the index on worker_id: on a table that was empty at
+          -- the last analyze it takes that one and joins each with each (500 at a time: 50 ms
+          -- instead of 6).
           and (r.worker_id = finish_shard.worker_id) is true
         returning r.*, i.status, scheduler_internal.cap_document(i.result) as result,
                   scheduler_internal.cap_document(i.error) as error, i.retry_after
@@ -63,25 +65,26 @@ begin
         ) p
     ), remembered as (
         insert into scheduler_internal.history
-            (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at, job_id,
-             worker_id, job_version, rank, origin, final, status, queue, job_type, dedup_key, traceparent,
-             target, payload, policy, result, error, progress)
-        select j.execution_id, j.shard, j.attempt, j.run_at, j.created_at, j.started_at, at, j.fire_at,
-               j.job_id, j.worker_id, j.job_version, j.rank, j.origin, j.final, j.status, j.queue,
-               j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy, j.result, j.error,
-               j.progress
+            (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at,
+             job_id, worker_id, job_version, rank, origin, final, status, queue, job_type,
+             dedup_key, traceparent, target, payload, policy, result, error, progress)
+        select j.execution_id, j.shard, j.attempt, j.run_at, j.created_at, j.started_at, at,
+               j.fire_at, j.job_id, j.worker_id, j.job_version, j.rank, j.origin, j.final, j.status,
+               j.queue, j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy,
+               j.result, j.error, j.progress
         from judged j
     ), again as (
         insert into scheduler_internal.waiting
-            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
-             attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
-             traceparent, target, payload, policy)
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
+             job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
+             dedup_key, traceparent, target, payload, policy)
         select j.shard, j.attempt, j.execution_id,
-               at + coalesce(j.retry_after,
-                             scheduler_internal.backoff_delay(j.its_policy, j.attempt - j.attempt_base)),
-               j.created_at, j.fire_at, j.expires_at, j.job_id, j.job_version, j.attempt_base, j.rank,
-               j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler, j.dedup_key,
-               j.traceparent, j.target, j.payload, j.policy
+               at + coalesce(
+                   j.retry_after,
+                   scheduler_internal.backoff_delay(j.its_policy, j.attempt - j.attempt_base)),
+               j.created_at, j.fire_at, j.expires_at, j.job_id, j.job_version, j.attempt_base,
+               j.rank, j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler,
+               j.dedup_key, j.traceparent, j.target, j.payload, j.policy
         from judged j
         where not j.final
     ), freed as (
@@ -91,8 +94,8 @@ begin
           and d.execution_id = j.execution_id and j.final
     ), counted as (
         insert into scheduler_internal.rollups as r
-            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried, wait_seconds,
-             run_seconds, max_wait_seconds, max_run_seconds)
+            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
+             wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
         select date_trunc('minute', at), finish_shard.shard, j.queue, j.job_type,
                count(*) filter (where j.status = 'succeeded'),
                count(*) filter (where j.status = 'failed' and j.final),

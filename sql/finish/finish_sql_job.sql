@@ -10,9 +10,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- The end of a SQL job that succeeded, called in the job's own transaction: its effect and its end commit
--- together, or neither. False: the attempt is stale; roll back.
--- The token, which claim() gave to the worker alone, is what a job cannot forge.
+-- The end of a SQL job that succeeded, called in the job's own transaction: its effect and its end
+-- commit together, or neither. False: the attempt is stale; roll back. The token, which claim()
+-- gave to the worker alone, is what a job cannot forge.
 -- Locks, Writes: as finish().
 declare
     v_worker_id uuid;

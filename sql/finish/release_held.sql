@@ -31,4 +31,5 @@ end;
 $$;
 
 comment on function scheduler_internal.release_held(integer, uuid[], timestamptz) is
-    'Lets fires go that waited for the end of an earlier one (overlap queue_one and cancel_running)';
+    'Lets fires go that waited for the end of an earlier one (overlap queue_one and '
+    'cancel_running)';

@@ -5,8 +5,9 @@ volatile
 security definer
 set search_path = public, pg_temp
 as $$
--- Owned by scheduler_sql (see grants.sql), so that a job has that role's rights and no others: within a
--- security definer function neither SET ROLE nor COMMIT is possible. The one place where SQL is dynamic.
+-- Owned by scheduler_sql (see grants.sql), so that a job has that role's rights and no others:
+-- within a security definer function neither SET ROLE nor COMMIT is possible. The one place where
+-- SQL is dynamic.
 -- Returns the number of rows.
 declare
     v_rows bigint;

@@ -5,9 +5,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- The SQL-job runner for psql: claims ready executions of type sql, runs each as the role scheduler_sql, and
--- ends it, all in the caller's transaction; one that fails is undone alone. timeout is not enforced here:
--- set statement_timeout for the call.
+-- The SQL-job runner for psql: claims ready executions of type sql, runs each as the role
+-- scheduler_sql, and ends it, all in the caller's transaction; one that fails is undone alone.
+-- timeout is not enforced here: set statement_timeout for the call.
 -- Locks, Writes: as claim() and finish(), and whatever the jobs do.
 declare
     v_worker_id constant uuid := gen_random_uuid();
@@ -27,7 +27,8 @@ begin
                     set_config('scheduler.fire_at', coalesce(v_claimed.fire_at::text, ''), true),
                     set_config('scheduler.payload', coalesce(v_claimed.payload::text, ''), true);
             v_rows := scheduler_internal.run_as_scheduler_sql(v_claimed.target ->> 'statement');
-            perform set_config('scheduler.fake_now', v_clock, true);  -- a job must not move our clock
+            -- A job must not move our clock.
+            perform set_config('scheduler.fake_now', v_clock, true);
             perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
                 array[v_claimed.attempt], '{succeeded}',
                 array[jsonb_build_object('rowcount', v_rows)]);
@@ -47,4 +48,5 @@ end;
 $$;
 
 comment on function scheduler.run_sql_jobs(integer) is
-    'Runs ready SQL jobs by hand, as the role scheduler_sql, in the caller''s transaction; one row for each';
+    'Runs ready SQL jobs by hand, as the role scheduler_sql, in the caller''s transaction; one row '
+    'for each';

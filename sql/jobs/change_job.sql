@@ -7,7 +7,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Gives a job a new version, after the instants that were due under the old one have had their verdicts.
+-- Gives a job a new version, after the instants that were due under the old one have had their
+-- verdicts.
 -- Locks: the schedule row, then the job row. Writes: jobs, job_versions, schedules, audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a wrong schedule.
 declare
@@ -25,8 +26,8 @@ begin
     update scheduler_internal.jobs j
     set version = v_job.version + 1, updated_at = v_now
     where j.shard = v_job.shard and j.job_id = v_job.job_id;
-    perform scheduler_internal.write_version(v_job.job_id, v_job.version + 1, v_job.name, definition,
-        v_now);
+    perform scheduler_internal.write_version(
+        v_job.job_id, v_job.version + 1, v_job.name, definition, v_now);
     perform scheduler_internal.audit('update_job', v_job.job_id, v_job.name,
         (select jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value))
          from jsonb_each(to_jsonb(definition)) n

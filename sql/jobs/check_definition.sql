@@ -29,7 +29,8 @@ begin
     if v.misfire_cap not between 1 and 10000 then
         perform scheduler_internal.refuse(
             format('misfire_cap %s is out of range', v.misfire_cap),
-            'It is the most missed fires that fire_all runs, 1 to 10000.', 'Leave it null for all.');
+            'It is the most missed fires that fire_all runs, 1 to 10000.',
+            'Leave it null for all.');
     end if;
     if v.jitter is null or v.jitter not between '0' and interval '1 day' then
         perform scheduler_internal.refuse(

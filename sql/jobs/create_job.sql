@@ -29,7 +29,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Makes a job; its first fire is the first instant of the schedule after now (or from starts_at on).
+    -- Makes a job; its first fire is the first instant of the schedule after now (or from starts_at
+    -- on).
     -- Writes: job_names, jobs, job_versions, schedules, audit_log.
     -- Raises: 23505 when the name is taken; 22023 for whatever in it is wrong.
     select scheduler_internal.save_job(
@@ -41,5 +42,6 @@ as $$
 $$;
 
 comment on function scheduler.create_job is
-    'Makes a job and returns its id. Fails if the name exists: put_job() replaces. A schedule is cron text, a nickname, '
-    '"every 15 minutes", or null for a job that is only triggered; a target is a document, see the README';
+    'Makes a job and returns its id. Fails if the name exists: put_job() replaces. A schedule is '
+    'cron text, a nickname, "every 15 minutes", or null for a job that is only triggered; a target '
+    'is a document, see the README';

@@ -5,8 +5,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or run go
--- on, and the history stays until its retention ends.
+-- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or
+-- run go on, and the history stays until its retention ends.
 -- Locks: the schedule row, then the job row. Writes: schedules, jobs, job_names, audit_log.
 -- Raises: P0002 for an unknown job.
 declare

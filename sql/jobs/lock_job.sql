@@ -24,4 +24,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.lock_job(uuid) is 'A job, locked against ticks and other changes';
+comment on function scheduler_internal.lock_job(uuid) is
+    'A job, locked against ticks and other changes';

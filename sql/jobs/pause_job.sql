@@ -5,8 +5,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Stops a job from firing. Its instants get the verdict skipped_paused; trigger_job() still works. Paused
--- again, it keeps its first reason.
+-- Stops a job from firing. Its instants get the verdict skipped_paused; trigger_job() still works.
+-- Paused again, it keeps its first reason.
 -- Locks: the schedule row, then the job row. Writes: jobs, schedules, audit_log.
 -- Raises: P0002 for an unknown job.
 declare
@@ -30,4 +30,5 @@ end;
 $$;
 
 comment on function scheduler.pause_job(uuid, text) is
-    'Stops a job from firing until resume_job(). What it would have fired is in the ledger as skipped_paused';
+    'Stops a job from firing until resume_job(). What it would have fired is in the ledger as '
+    'skipped_paused';

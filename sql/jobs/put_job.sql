@@ -29,9 +29,10 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-    -- Makes the job of this name, or gives it this definition; an unchanged one is left as it is, and an
-    -- unchanged schedule keeps its next fire.
-    -- Locks: the schedule row. Writes: jobs, job_versions, schedules, audit_log; and job_names when new.
+    -- Makes the job of this name, or gives it this definition; an unchanged one is left as it is,
+    -- and an unchanged schedule keeps its next fire.
+    -- Locks: the schedule row. Writes: jobs, job_versions, schedules, audit_log; and job_names when
+    -- new.
     -- Raises: 22023 for whatever in it is wrong.
     select scheduler_internal.save_job(
         name,
@@ -42,4 +43,5 @@ as $$
 $$;
 
 comment on function scheduler.put_job is
-    'Creates or updates the job of this name and returns its id. Idempotent: the same definition again writes nothing';
+    'Creates or updates the job of this name and returns its id. Idempotent: the same definition '
+    'again writes nothing';

@@ -5,9 +5,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Lets a paused job fire again, or one that was set aside as broken try again, from its next instant on. The
--- instants of a pause become one row of the ledger, whatever its length; those of a broken schedule are
--- due, and its misfire policy decides.
+-- Lets a paused job fire again, or one that was set aside as broken try again, from its next
+-- instant on. The instants of a pause become one row of the ledger, whatever its length; those of a
+-- broken schedule are due, and its misfire policy decides.
 -- Locks: the schedule row, then the job row. Writes: jobs, schedules, skipped_fires, audit_log.
 -- Raises: P0002 for an unknown job; 22023 when the schedule is still broken.
 declare
@@ -28,7 +28,8 @@ begin
     if v_job.paused_at is not null and v_next <= v_now then
         v_newest := greatest(v_next, scheduler_internal.last_instant(v_schedule.spec,
             v_schedule.timezone, coalesce(least(v_now, v_schedule.ends_at), v_now)));
-        perform scheduler_internal.ensure_partition('skipped_fires', (v_now at time zone 'UTC')::date);
+        perform scheduler_internal.ensure_partition(
+            'skipped_fires', (v_now at time zone 'UTC')::date);
         insert into scheduler_internal.skipped_fires
             (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
         values (v_job.shard, v_job.job_id, v_schedule.job_version, v_next, v_newest,

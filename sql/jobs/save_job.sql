@@ -23,12 +23,14 @@ begin
     v_job_id := scheduler_internal.new_id(
         scheduler.get_shard_id(gen_random_uuid()), v_now);
 
-    -- Two creators of one name meet at the unique key: the second waits, then finds the first's job.
+    -- Two creators of one name meet at the unique key: the second waits, then finds the first's
+    -- job.
     insert into scheduler_internal.job_names as n (name, job_id)
     values (save_job.name, v_job_id)
     on conflict do nothing;
     if not found then
-        select n.job_id into v_taken from scheduler_internal.job_names n where n.name = save_job.name;
+        select n.job_id into v_taken from scheduler_internal.job_names n
+        where n.name = save_job.name;
         if not replace_existing then
             perform scheduler_internal.refuse(
                 format('job %L already exists', name), format('Its id is %s.', v_taken),

@@ -14,7 +14,8 @@ declare
     v_unknown text;
 begin
     if jsonb_typeof(changes) is distinct from 'object' then
-        perform scheduler_internal.refuse('changes must be an object', 'Attribute names to new values.',
+        perform scheduler_internal.refuse(
+            'changes must be an object', 'Attribute names to new values.',
             'Write ''{"schedule": "@daily"}''.');
     end if;
     v_job := scheduler_internal.lock_job(job_id);
@@ -24,7 +25,8 @@ begin
     if found then
         perform scheduler_internal.refuse(
             format('a job has no attribute %L', v_unknown),
-            'It has ' || (select string_agg(k, ', ') from jsonb_object_keys(to_jsonb(v_old)) k) || '.',
+            'It has '
+                || (select string_agg(k, ', ') from jsonb_object_keys(to_jsonb(v_old)) k) || '.',
             'Correct or remove the key. A name does not change: create a job of the new name.');
     end if;
     perform scheduler_internal.change_job(job_id,
@@ -33,5 +35,5 @@ end;
 $$;
 
 comment on function scheduler.update_job(uuid, jsonb) is
-    'Changes the named attributes of a job: update_job(id, ''{"schedule": "@daily", "timeout": "5 minutes"}''). '
-    'An unchanged schedule keeps its next fire';
+    'Changes the named attributes of a job: update_job(id, ''{"schedule": "@daily", "timeout": "5 '
+    'minutes"}''). An unchanged schedule keeps its next fire';

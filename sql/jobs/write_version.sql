@@ -10,8 +10,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Stores a version of a job and makes it the one that fires: a schedule whose instants are unchanged keeps
--- its next fire, any other starts with its first instant after `at`.
+-- Stores a version of a job and makes it the one that fires: a schedule whose instants are
+-- unchanged keeps its next fire, any other starts with its first instant after `at`.
 -- Locks, Writes: schedules (one row), job_versions.
 -- Raises: 22023 for a schedule that is wrong or never fires.
 declare
@@ -22,7 +22,8 @@ declare
 begin
     if definition.schedule is not null then
         v_spec := scheduler_internal.compile_schedule(
-            definition.schedule, timezone => definition.timezone, hash_key => name, dst => definition.dst);
+            definition.schedule, timezone => definition.timezone, hash_key => name,
+            dst => definition.dst);
         select s.* into v_old from scheduler_internal.schedules s
         where s.shard = v_shard and s.job_id = write_version.job_id
         for update;
@@ -48,22 +49,23 @@ begin
 
     insert into scheduler_internal.job_versions
         (shard, job_id, version, name, definition, spec, created_at)
-    values (v_shard, write_version.job_id, write_version.version, write_version.name, definition, v_spec, at);
+    values (v_shard, write_version.job_id, write_version.version, write_version.name, definition,
+            v_spec, at);
 
     delete from scheduler_internal.schedules s
     where s.shard = v_shard and s.job_id = write_version.job_id;
     if definition.schedule is not null then
         insert into scheduler_internal.schedules
-            (shard, job_id, job_version, next_fire_at, last_fire_at, set_aside_at, starts_at, ends_at,
-             jitter, misfire_window, expires_after, misfire_cap, rank, misfire, overlap, timezone, queue,
-             job_type, handler, spec)
+            (shard, job_id, job_version, next_fire_at, last_fire_at, set_aside_at, starts_at,
+             ends_at, jitter, misfire_window, expires_after, misfire_cap, rank, misfire, overlap,
+             timezone, queue, job_type, handler, spec)
         select v_shard, j.job_id, write_version.version,
                case when j.paused_at is null then v_first end, v_old.last_fire_at,
                case when j.paused_at is not null then v_first end,
-               definition.starts_at, definition.ends_at, definition.jitter, definition.misfire_window,
-               definition.expires_after, definition.misfire_cap, - definition.priority,
-               definition.misfire, definition.overlap, definition.timezone, definition.queue,
-               definition.job_type, definition.target ->> 'handler', v_spec
+               definition.starts_at, definition.ends_at, definition.jitter,
+               definition.misfire_window, definition.expires_after, definition.misfire_cap,
+               - definition.priority, definition.misfire, definition.overlap, definition.timezone,
+               definition.queue, definition.job_type, definition.target ->> 'handler', v_spec
         from scheduler_internal.jobs j
         where j.shard = v_shard and j.job_id = write_version.job_id;
     end if;

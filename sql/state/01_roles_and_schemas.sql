@@ -1,4 +1,5 @@
--- Roles are cluster-wide and may be there already (another database, an earlier install): make only the missing.
+-- Roles are cluster-wide and may be there already (another database, an earlier install): make only
+-- the missing.
 do $$
 declare
     v_role text;
@@ -17,10 +18,12 @@ begin
     end loop;
 end $$;
 
--- The owner hands one function to scheduler_sql: the one that runs the statements of SQL jobs in psql.
+-- The owner hands one function to scheduler_sql: the one that runs the statements of SQL jobs in
+-- psql.
 grant scheduler_sql to scheduler_owner;
 
-comment on role scheduler_owner is 'pgtick: owns every object of the schemas scheduler and scheduler_internal';
+comment on role scheduler_owner is
+    'pgtick: owns every object of the schemas scheduler and scheduler_internal';
 comment on role scheduler_client is 'pgtick: describes jobs and enqueues executions';
 comment on role scheduler_worker is 'pgtick: runs tickers and workers';
 comment on role scheduler_reader is 'pgtick: reads the views, previews schedules';
@@ -30,5 +33,7 @@ comment on role scheduler_sql is
 
 create schema if not exists scheduler;
 create schema if not exists scheduler_internal;
-comment on schema scheduler is 'pgtick: the public functions and views. \df+ scheduler.* is the manual';
-comment on schema scheduler_internal is 'pgtick: private tables and helpers; they change without notice';
+comment on schema scheduler is
+    'pgtick: the public functions and views. \df+ scheduler.* is the manual';
+comment on schema scheduler_internal is
+    'pgtick: private tables and helpers; they change without notice';

@@ -15,11 +15,11 @@ create type scheduler_internal.schedule_spec as (
     anchor timestamptz
 );
 comment on type scheduler_internal.schedule_spec is
-    'A compiled schedule: bit masks of a cron expression, or step and anchor of an "every" schedule. '
-    'Made by compile_schedule(), which explains each field';
+    'A compiled schedule: bit masks of a cron expression, or step and anchor of an "every" '
+    'schedule. Made by compile_schedule(), which explains each field';
 
--- What a job is, in the order of create_job's arguments. One composite, so that creating, updating and
--- remembering old versions of a job need no list of 22 columns each.
+-- What a job is, in the order of create_job's arguments. One composite, so that creating, updating
+-- and remembering old versions of a job need no list of 22 columns each.
 create type scheduler_internal.job_definition as (
     job_type text,
     target jsonb,
@@ -44,7 +44,8 @@ create type scheduler_internal.job_definition as (
     ends_at timestamptz,
     tags text[]
 );
-comment on type scheduler_internal.job_definition is 'What a job runs, when, and under which policies';
+comment on type scheduler_internal.job_definition is
+    'What a job runs, when, and under which policies';
 
 create type scheduler_internal.execution_policy as (
     max_attempts integer,
@@ -54,4 +55,5 @@ create type scheduler_internal.execution_policy as (
     timeout interval
 );
 comment on type scheduler_internal.execution_policy is
-    'How an execution without a job is retried and bounded. A job''s execution has none: its job''s version says';
+    'How an execution without a job is retried and bounded. A job''s execution has none: its '
+    'job''s version says';

@@ -12,7 +12,8 @@ create table scheduler_internal.time_zones (
     name text primary key
 );
 comment on table scheduler_internal.time_zones is
-    'IANA zone names that a schedule may use. A copy: a scan of pg_timezone_names reads the disk for 50 ms';
+    'IANA zone names that a schedule may use. A copy: a scan of pg_timezone_names reads the disk '
+    'for 50 ms';
 
 create table scheduler_internal.job_names (
     name text primary key,
@@ -38,4 +39,5 @@ create table scheduler_internal.workers (
     autovacuum_vacuum_threshold = 200
 );
 comment on table scheduler_internal.workers is
-    'One row per worker process, one write per beat: a lease belongs to the worker, not to its executions';
+    'One row per worker process, one write per beat: a lease belongs to the worker, not to its '
+    'executions';

@@ -50,7 +50,8 @@ create table scheduler_internal.schedules (
     primary key (job_id, shard)
 ) partition by list (shard);
 comment on table scheduler_internal.schedules is
-    'The firing state of each scheduled job, with all that a tick needs and nothing else: it is written at every fire';
+    'The firing state of each scheduled job, with all that a tick needs and nothing else: it is '
+    'written at every fire';
 comment on column scheduler_internal.schedules.next_fire_at is
     'The first instant without a verdict; null: never again, paused, or set aside as broken';
 comment on column scheduler_internal.schedules.set_aside_at is
@@ -62,14 +63,16 @@ do $$
 begin
     for v_shard in 0..15 loop
         execute pg_catalog.format(
-            'create table scheduler_internal.jobs_%1$s partition of scheduler_internal.jobs for values in (%1$s)',
+            'create table scheduler_internal.jobs_%1$s
+                 partition of scheduler_internal.jobs for values in (%1$s)',
             v_shard);
         execute pg_catalog.format(
             'create table scheduler_internal.job_versions_%1$s
                  partition of scheduler_internal.job_versions for values in (%1$s)',
             v_shard);
-        -- Half of each page is kept free: a fire moves next_fire_at, an index entry, but stays on its page.
-        -- Vacuum by count: at 1,000 fires a second the default (20 % of the table) comes too late.
+        -- Half of each page is kept free: a fire moves next_fire_at, an index entry, but stays on
+        -- its page. Vacuum by count: at 1,000 fires a second the default (20 % of the table) comes
+        -- too late.
         execute pg_catalog.format(
             'create table scheduler_internal.schedules_%1$s
                  partition of scheduler_internal.schedules for values in (%1$s)

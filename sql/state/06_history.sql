@@ -1,6 +1,6 @@
--- Append-only, RANGE by time, one partition a day, dropped whole by maintain(). No DEFAULT partition: it
--- would hide a missing one. History is ranged by the execution's id, whose leading 48 bits are a time: an
--- id alone finds its partition.
+-- Append-only, RANGE by time, one partition a day, dropped whole by maintain(). No DEFAULT
+-- partition: it would hide a missing one. History is ranged by the execution's id, whose leading 48
+-- bits are a time: an id alone finds its partition.
 
 create table scheduler_internal.history (
     execution_id uuid not null,
@@ -43,7 +43,8 @@ create table scheduler_internal.retried (
     primary key (execution_id, attempt, shard)
 );
 comment on table scheduler_internal.retried is
-    'Ends taken back by retry_execution(): history is never updated, so that an end undone is noted here';
+    'Ends taken back by retry_execution(): history is never updated, so that an end undone is '
+    'noted here';
 
 create table scheduler_internal.skipped_fires (
     shard integer not null,
@@ -56,8 +57,9 @@ create table scheduler_internal.skipped_fires (
     primary key (job_id, from_fire_at, decided_at, shard)
 ) partition by range (decided_at);
 comment on table scheduler_internal.skipped_fires is
-    'The half of the ledger without executions: all instants of a schedule from .. to share one verdict, so that '
-    'an outage of a year costs one row. The other half of the ledger are the executions with a fire_at';
+    'The half of the ledger without executions: all instants of a schedule from .. to share one '
+    'verdict, so that an outage of a year costs one row. The other half of the ledger are the '
+    'executions with a fire_at';
 
 create table scheduler_internal.rollups (
     minute timestamptz not null,
@@ -76,7 +78,8 @@ create table scheduler_internal.rollups (
     primary key (minute, queue, job_type, shard)
 ) partition by range (minute);
 comment on table scheduler_internal.rollups is
-    'Counts of ended attempts per minute: statistics cost the same at a thousand and at a billion rows of history';
+    'Counts of ended attempts per minute: statistics cost the same at a thousand and at a billion '
+    'rows of history';
 
 create table scheduler_internal.audit_log (
     at timestamptz not null,

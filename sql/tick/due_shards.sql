@@ -18,4 +18,5 @@ as $$
 $$;
 
 comment on function scheduler.due_shards() is
-    'Each shard that has a schedule, with the time of its next fire, soonest first: what a ticker sleeps by';
+    'Each shard that has a schedule, with the time of its next fire, soonest first: what a ticker '
+    'sleeps by';

@@ -9,10 +9,12 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Fires one instant, or skips it because an earlier fire of the job has not ended: the overlap policy.
+-- Fires one instant, or skips it because an earlier fire of the job has not ended: the overlap
+-- policy.
 -- Returns whether it fired.
--- Locks: running rows of the job where overlap is cancel_running. The caller holds the schedule row, and
--- finish() takes it before it ends an exclusive execution: so the answer holds until we commit.
+-- Locks: running rows of the job where overlap is cancel_running. The caller holds the schedule
+-- row, and finish() takes it before it ends an exclusive execution: so the answer holds until we
+-- commit.
 -- Writes: waiting, or skipped_fires; running and history where overlap is cancel_running.
 declare
     v_held boolean := false;

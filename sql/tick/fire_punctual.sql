@@ -31,7 +31,8 @@ begin
     into v_job_ids, v_fire_ats, v_followings
     from due d
     where (d.following is null or d.following > coalesce(least(at, d.ends_at), at))
-      -- is_alive(), written out: a function that holds a subquery is not inlined (20 us a row instead of 3).
+      -- is_alive(), written out: a function that holds a subquery is not inlined (20 us a row
+      -- instead of 3).
       and (d.overlap = 'allow' or not exists (
                select from scheduler_internal.running r
                where r.shard = fire_punctual.shard and r.job_id = d.job_id
@@ -42,7 +43,8 @@ begin
                  and w.fire_at is not null and w.origin = 'f'))
       and d.next_fire_at >= coalesce(
               at - coalesce(d.misfire_window,
-                            case when d.misfire = 'skip' then scheduler_internal.misfire_grace() end),
+                            case when d.misfire = 'skip'
+                                 then scheduler_internal.misfire_grace() end),
               d.next_fire_at);
 
     if v_job_ids is null then

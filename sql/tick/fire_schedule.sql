@@ -10,15 +10,16 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Gives each due instant of one schedule its verdict, oldest first, whatever its policies; at most max_fires
--- of them run now, the rest stay due.
+-- Gives each due instant of one schedule its verdict, oldest first, whatever its policies; at most
+-- max_fires of them run now, the rest stay due.
 --
 --   d1 ... | window start ........................... newest | at
 --   skipped_window   skip: skipped_misfire, but the newest if it is on time
 --                    fire_once: coalesced, but the newest
 --                    fire_all: fired; with a cap, skipped_misfire but the newest misfire_cap
 --
--- Long runs of skipped instants are found at both ends, not walked: an outage of a year costs one row.
+-- Long runs of skipped instants are found at both ends, not walked: an outage of a year costs one
+-- row.
 -- Locks: the schedule row must be locked by the caller. Writes: waiting, schedules, skipped_fires.
 declare
     v_shard constant integer := shard;
@@ -46,7 +47,8 @@ begin
     if s.misfire <> 'skip' and v_first < at - s.misfire_window then
         v_instant := scheduler_internal.next_instant(s.spec, s.timezone,
             at - s.misfire_window - interval '1 microsecond');
-        skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_instant, 'skipped_window', at);
+        skipped := skipped + scheduler_internal.skip_fires(
+            s, v_first, v_instant, 'skipped_window', at);
         v_first := v_instant;
     end if;
 
@@ -55,7 +57,8 @@ begin
             when v_newest < at - coalesce(s.misfire_window, scheduler_internal.misfire_grace())
             then scheduler_internal.next_instant(s.spec, s.timezone, v_newest)
             else v_newest end;
-        skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_instant, 'skipped_misfire', at);
+        skipped := skipped + scheduler_internal.skip_fires(
+            s, v_first, v_instant, 'skipped_misfire', at);
         v_first := v_instant;
     elsif s.misfire = 'fire_once' and v_first < v_newest then
         skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_newest, 'coalesced', at);
@@ -67,7 +70,8 @@ begin
             v_instant := scheduler_internal.last_instant(s.spec, s.timezone,
                 v_instant - interval '1 microsecond');
         end loop;
-        skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_instant, 'skipped_misfire', at);
+        skipped := skipped + scheduler_internal.skip_fires(
+            s, v_first, v_instant, 'skipped_misfire', at);
         v_first := greatest(v_first, v_instant);
     end if;
 

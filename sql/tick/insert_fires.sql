@@ -12,8 +12,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Makes an execution of each fire (job, instant). A jittered one runs later by a hash of job and instant: the
--- same on every ticker, and never past the instant that follows.
+-- Makes an execution of each fire (job, instant). A jittered one runs later by a hash of job and
+-- instant: the same on every ticker, and never past the instant that follows.
 -- Writes: waiting. Returns how many were new: one that waits already is left alone.
 declare
     v_count bigint;
@@ -22,8 +22,8 @@ begin
         (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
          attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler)
     select s.shard, 0, scheduler_internal.new_id(s.shard, r.run_at),
-           case when held then 'infinity' else r.run_at end, at, f.fire_at, r.run_at + s.expires_after,
-           s.job_id, s.job_version, 0, s.rank, 0, insert_fires.origin,
+           case when held then 'infinity' else r.run_at end, at, f.fire_at,
+           r.run_at + s.expires_after, s.job_id, s.job_version, 0, s.rank, 0, insert_fires.origin,
            s.overlap in ('queue_one', 'cancel_running') and insert_fires.origin = 'f',
            s.queue, s.job_type, s.handler
     from unnest(job_ids, fire_ats, followings) f(job_id, fire_at, following)

@@ -9,4 +9,5 @@ as $$
 $$;
 
 comment on function scheduler_internal.misfire_grace() is
-    'How late a fire may be under misfire = skip and still count as punctual, where the job has no misfire_window';
+    'How late a fire may be under misfire = skip and still count as punctual, where the job has no '
+    'misfire_window';

@@ -10,8 +10,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Gives the instants of the schedule in [from_fire_at, before) one verdict, as one row of the ledger; before
--- null: all that are due. Returns their number, counted up to 10,000.
+-- Gives the instants of the schedule in [from_fire_at, before) one verdict, as one row of the
+-- ledger; before null: all that are due. Returns their number, counted up to 10,000.
 -- Writes: skipped_fires.
 declare
     v_upto timestamptz;
@@ -24,7 +24,8 @@ begin
     perform scheduler_internal.ensure_partition('skipped_fires', (at at time zone 'UTC')::date);
     insert into scheduler_internal.skipped_fires
         (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
-    values (s.shard, s.job_id, s.job_version, skip_fires.from_fire_at, v_upto, skip_fires.verdict, at);
+    values (s.shard, s.job_id, s.job_version, skip_fires.from_fire_at, v_upto,
+            skip_fires.verdict, at);
     return (select count(*) from scheduler_internal.instants(
                 s.spec, s.timezone, skip_fires.from_fire_at, v_upto, 10000));
 end;

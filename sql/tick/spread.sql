@@ -15,4 +15,5 @@ as $$
 $$;
 
 comment on function scheduler_internal.spread(uuid, timestamptz, interval) is
-    'The jittered start of a fire: anywhere in [fire_at, fire_at + width), always the same for the same fire';
+    'The jittered start of a fire: anywhere in [fire_at, fire_at + width), always the same for the '
+    'same fire';

@@ -9,7 +9,8 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- tick_shard() for every shard with due work, in one transaction: for psql and for small installations.
+-- tick_shard() for every shard with due work, in one transaction: for psql and for small
+-- installations.
 -- Locks, Writes, Raises: as tick_shard(); max_fires holds for each shard.
 declare
     v_due record;

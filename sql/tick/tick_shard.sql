@@ -10,17 +10,19 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one short
--- transaction of at most max_fires executions. Call it again while next_due_at has passed.
+-- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one
+-- short transaction of at most max_fires executions. Call it again while next_due_at has passed.
 --
--- Why a fire can be neither lost nor doubled: the schedule row is locked, the execution inserted and the
--- next instant set in one transaction; the next instant follows from the last nominal one, never from the
--- clock; and (job, fire time) is unique. The advisory lock only spares a second ticker the work: a loser
--- returns zeros. With the lock off (setting scheduler.tick_lock = off) the result is the same.
+-- Why a fire can be neither lost nor doubled: the schedule row is locked, the execution inserted
+-- and the next instant set in one transaction; the next instant follows from the last nominal one,
+-- never from the clock; and (job, fire time) is unique. The advisory lock only spares a second
+-- ticker the work: a loser returns zeros. With the lock off (setting scheduler.tick_lock = off) the
+-- result is the same.
 --
 -- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
 -- Writes: schedules, waiting, skipped_fires; running and history where overlap is cancel_running.
--- Raises: 22023 for a shard that does not exist. A broken schedule is set aside and does not stop the rest.
+-- Raises: 22023 for a shard that does not exist. A broken schedule is set aside and does not stop
+-- the rest.
 declare
     v_shard constant integer := scheduler_internal.check_shard(shard);
     v_now constant timestamptz := scheduler.now();
@@ -35,7 +37,8 @@ begin
         return;
     end if;
     if max_fires is null or max_fires < 1 then
-        perform scheduler_internal.refuse('max_fires must be positive', 'It bounds the work of one call.',
+        perform scheduler_internal.refuse(
+            'max_fires must be positive', 'It bounds the work of one call.',
             'Leave it out for 1000.');
     end if;
 
@@ -72,5 +75,6 @@ end;
 $$;
 
 comment on function scheduler.tick_shard(integer, integer) is
-    'Turns the due fires of one shard into executions. Returns how many fired, how many were skipped (runs longer '
-    'than 10,000 instants count as 10,000), and when the next is due. Zeros when another ticker is at it';
+    'Turns the due fires of one shard into executions. Returns how many fired, how many were '
+    'skipped (runs longer than 10,000 instants count as 10,000), and when the next is due. Zeros '
+    'when another ticker is at it';

@@ -23,10 +23,13 @@ as $$
                 else format('ready for up to %s: %s', justify_interval(at - min(j.oldest)),
                      left(string_agg(format('%s/%s%s%s', j.queue, j.job_type,
                                             ' ' || j.handler,
-                                            case when j.unserved then ' (no worker takes it)' else '' end),
+                                            case when j.unserved then ' (no worker takes it)'
+                                                 else '' end),
                                      ', ' order by j.oldest), 1000)) end,
-           'Start more workers (scheduler.worker_demand() says how many), for the queues, job types and handlers named.'
+           'Start more workers (scheduler.worker_demand() says how many), for the queues, job '
+           'types and handlers named.'
     from judged j
 $$;
 
-comment on function scheduler_internal.check_backlog(timestamptz) is 'health(): has something been ready for long?';
+comment on function scheduler_internal.check_backlog(timestamptz) is
+    'health(): has something been ready for long?';

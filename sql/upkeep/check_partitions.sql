@@ -16,4 +16,5 @@ as $$
     from ahead a
 $$;
 
-comment on function scheduler_internal.check_partitions(timestamptz) is 'health(): are partitions made ahead?';
+comment on function scheduler_internal.check_partitions(timestamptz) is
+    'health(): are partitions made ahead?';

@@ -4,8 +4,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Drops the partitions of the days before a date; but one of history stays while an execution that has not
--- ended is to go there. Returns how many it dropped.
+-- Drops the partitions of the days before a date; but one of history stays while an execution that
+-- has not ended is to go there. Returns how many it dropped.
 -- Locks: the parent, exclusively, for as long as a drop takes; at most 200 ms of waiting for it.
 declare
     v_partition record;
@@ -33,4 +33,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.drop_partitions(text, date) is 'Drops the partitions of the days before a date';
+comment on function scheduler_internal.drop_partitions(text, date) is
+    'Drops the partitions of the days before a date';

@@ -4,15 +4,16 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Before executions end: the partitions that they go to. They are nearly always there, made days ahead by
--- maintain(); then this is one look at the catalogue per day among the ids.
--- Writes: a partition, where one is missing (an execution was cancelled months before its start, or no
--- ticker has run for a week).
+-- Before executions end: the partitions that they go to. They are nearly always there, made days
+-- ahead by maintain(); then this is one look at the catalogue per day among the ids.
+-- Writes: a partition, where one is missing (an execution was cancelled months before its start, or
+-- no ticker has run for a week).
 declare
     v_day date;
 begin
     for v_day in
-        select distinct (scheduler_internal.id_time(i) at time zone 'UTC')::date from unnest(execution_ids) i
+        select distinct (scheduler_internal.id_time(i) at time zone 'UTC')::date
+        from unnest(execution_ids) i
     loop
         perform scheduler_internal.ensure_partition('history', v_day);
     end loop;

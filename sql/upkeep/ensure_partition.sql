@@ -4,8 +4,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Creates the partition of one day (UTC), unless there is one. Made apart and attached, which locks out no
--- reader and no writer of the parent; CREATE ... PARTITION OF would.
+-- Creates the partition of one day (UTC), unless there is one. Made apart and attached, which locks
+-- out no reader and no writer of the parent; CREATE ... PARTITION OF would.
 -- Locks: the parent, SHARE UPDATE EXCLUSIVE. Returns whether it was missing.
 declare
     v_name constant text := parent || to_char(day, '_YYYYMMDD');

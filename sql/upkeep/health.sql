@@ -5,8 +5,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- What a person on call at night asks first. One row a check, worst first: fail (it does not work), warn (it soon
--- will not), ok.
+-- What a person on call at night asks first. One row a check, worst first: fail (it does not work),
+-- warn (it soon will not), ok.
 declare
     v_now constant timestamptz := scheduler.now();
 begin
@@ -25,5 +25,5 @@ end;
 $$;
 
 comment on function scheduler.health() is
-    'The state of the whole in a few rows, worst first: ticking, schedules, workers, backlog, partitions, and what holds '
-    'back vacuum; with a hint what to do';
+    'The state of the whole in a few rows, worst first: ticking, schedules, workers, backlog, '
+    'partitions, and what holds back vacuum; with a hint what to do';

@@ -5,11 +5,11 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30 days;
--- scheduler.audit_retention, default 365 days), and prunes what belongs to nothing any more. Every ticker
--- calls it each minute; one works, the others return at once.
--- Locks: its advisory lock; a dropped partition's parent, exclusively and briefly (it gives up after
--- 200 ms, so that nobody queues behind it, and comes again).
+-- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30
+-- days; scheduler.audit_retention, default 365 days), and prunes what belongs to nothing any more.
+-- Every ticker calls it each minute; one works, the others return at once.
+-- Locks: its advisory lock; a dropped partition's parent, exclusively and briefly (it gives up
+-- after 200 ms, so that nobody queues behind it, and comes again).
 declare
     v_now constant timestamptz := scheduler.now();
     v_today constant date := (v_now at time zone 'UTC')::date;
@@ -26,12 +26,14 @@ begin
         v_retention := case v_parent
             when 'audit_log' then scheduler_internal.setting('audit_retention', '365 days')
             else scheduler_internal.setting('history_retention', '30 days') end::interval;
-        perform scheduler_internal.drop_partitions(v_parent, ((v_now - v_retention) at time zone 'UTC')::date);
+        perform scheduler_internal.drop_partitions(
+            v_parent, ((v_now - v_retention) at time zone 'UTC')::date);
     end loop;
     delete from scheduler_internal.workers w
     where coalesce(w.stopped_at, w.last_beat_at) < v_now - interval '1 day';
     delete from scheduler_internal.retried r
-    where r.retried_at < v_now - scheduler_internal.setting('history_retention', '30 days')::interval
+    where r.retried_at
+          < v_now - scheduler_internal.setting('history_retention', '30 days')::interval
       and not exists (select from scheduler_internal.history h
                       where h.execution_id = r.execution_id and h.attempt = r.attempt);
 end;

@@ -5,10 +5,11 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Takes back what silent workers held. A crash is counted apart from a failure and uses no attempt; after
--- three an execution is held to be what kills workers, and fails. Also ends what expired, and lets go fires
--- that are held for nothing (their predecessor ended in the moment that they were held). Every ticker calls it
--- each second; one works, the others return at once. Returns how many executions were taken back.
+-- Takes back what silent workers held. A crash is counted apart from a failure and uses no attempt;
+-- after three an execution is held to be what kills workers, and fails. Also ends what expired, and
+-- lets go fires that are held for nothing (their predecessor ended in the moment that they were
+-- held). Every ticker calls it each second; one works, the others return at once. Returns how many
+-- executions were taken back.
 -- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
 declare
     v_now constant timestamptz := scheduler.now();
@@ -55,5 +56,5 @@ end;
 $$;
 
 comment on function scheduler.reap() is
-    'Takes back what silent workers held, ends what expired. Called every second by the tickers. Returns how many '
-    'executions were taken back';
+    'Takes back what silent workers held, ends what expired. Called every second by the tickers. '
+    'Returns how many executions were taken back';

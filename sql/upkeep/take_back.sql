@@ -8,8 +8,8 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends attempts whose worker has fallen silent: back to wait, at once; after the third crash, or where a cancel
--- was asked for, to the end. Rows must be locked by the caller.
+-- Ends attempts whose worker has fallen silent: back to wait, at once; after the third crash, or
+-- where a cancel was asked for, to the end. Rows must be locked by the caller.
 -- Writes: running, history, waiting, dedup_keys, rollups. Returns how many there were.
 declare
     v_ended uuid[];
@@ -26,27 +26,29 @@ begin
         from gone g
     ), remembered as (
         insert into scheduler_internal.history
-            (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at, job_id,
-             worker_id, job_version, rank, origin, final, status, queue, job_type, dedup_key, traceparent,
-             target, payload, policy, error, progress)
-        select j.execution_id, j.shard, j.attempt, j.run_at, j.created_at, j.started_at, at, j.fire_at,
-               j.job_id, j.worker_id, j.job_version, j.rank, j.origin, j.final, j.status, j.queue,
-               j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy,
+            (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at,
+             job_id, worker_id, job_version, rank, origin, final, status, queue, job_type,
+             dedup_key, traceparent, target, payload, policy, error, progress)
+        select j.execution_id, j.shard, j.attempt, j.run_at, j.created_at, j.started_at, at,
+               j.fire_at, j.job_id, j.worker_id, j.job_version, j.rank, j.origin, j.final, j.status,
+               j.queue, j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy,
                jsonb_build_object(
                    'type', case when j.crashes + 1 >= 3 then 'quarantined' else 'worker_lost' end,
                    'message', case when j.crashes + 1 >= 3
-                       then format('quarantined: %s workers fell silent while they ran it', j.crashes + 1)
+                       then format('quarantined: %s workers fell silent while they ran it',
+                                   j.crashes + 1)
                        else 'the worker fell silent for longer than its lease' end),
                j.progress
         from judged j
     ), again as (
         insert into scheduler_internal.waiting
-            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
-             attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
-             traceparent, target, payload, policy)
-        select j.shard, j.attempt, j.execution_id, j.run_at, j.created_at, j.fire_at, null, j.job_id,
-               j.job_version, j.attempt_base + 1, j.rank, j.crashes + 1, j.origin, j.exclusive, j.queue,
-               j.job_type, j.handler, j.dedup_key, j.traceparent, j.target, j.payload, j.policy
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
+             job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
+             dedup_key, traceparent, target, payload, policy)
+        select j.shard, j.attempt, j.execution_id, j.run_at, j.created_at, j.fire_at, null,
+               j.job_id, j.job_version, j.attempt_base + 1, j.rank, j.crashes + 1, j.origin,
+               j.exclusive, j.queue, j.job_type, j.handler, j.dedup_key, j.traceparent, j.target,
+               j.payload, j.policy
         from judged j
         where not j.final
     ), freed as (
@@ -56,8 +58,8 @@ begin
           and d.execution_id = j.execution_id and j.final
     ), counted as (
         insert into scheduler_internal.rollups as r
-            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried, wait_seconds,
-             run_seconds, max_wait_seconds, max_run_seconds)
+            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
+             wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
         select date_trunc('minute', at), take_back.shard, j.queue, j.job_type, 0,
                count(*) filter (where j.final and j.status = 'failed'),
                count(*) filter (where j.final and j.status = 'cancelled'), 0,

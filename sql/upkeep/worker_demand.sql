@@ -9,7 +9,8 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- What is ready or running, divided by what a worker runs at a time. Counts no further than max_workers need.
+-- What is ready or running, divided by what a worker runs at a time. Counts no further than
+-- max_workers need.
 -- Raises: 22023 for bounds that do not fit.
 declare
     v_now constant timestamptz := scheduler.now();
@@ -18,8 +19,8 @@ begin
     if per_worker is null or per_worker < 1 or min_workers is null or min_workers < 0
        or max_workers is null or max_workers < min_workers then
         perform scheduler_internal.refuse('the bounds do not fit',
-            format('per_worker is %s, min_workers %s, max_workers %s.', per_worker, min_workers, max_workers),
-            'Give per_worker >= 1 and 0 <= min_workers <= max_workers.');
+            format('per_worker is %s, min_workers %s, max_workers %s.', per_worker, min_workers,
+            max_workers), 'Give per_worker >= 1 and 0 <= min_workers <= max_workers.');
     end if;
     select count(*) into v_work
     from (
@@ -33,4 +34,5 @@ end;
 $$;
 
 comment on function scheduler.worker_demand(integer, integer, integer) is
-    'How many workers the backlog needs, for an autoscaler: (ready + running) / per_worker, within the bounds';
+    'How many workers the backlog needs, for an autoscaler: (ready + running) / per_worker, within '
+    'the bounds';

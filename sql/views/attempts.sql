@@ -9,5 +9,5 @@ select r.execution_id, r.attempt, r.job_id, r.job_type, r.queue, 'running', fals
 from scheduler_internal.running r;
 
 comment on view scheduler.attempts is
-    'Every attempt at every execution. final: it ended its execution. A crash of a worker is a failed attempt whose '
-    'error has the type worker_lost';
+    'Every attempt at every execution. final: it ended its execution. A crash of a worker is a '
+    'failed attempt whose error has the type worker_lost';

@@ -1,9 +1,10 @@
--- The three arms are plain scans, everything else is joined to their union: so the planner merges their
--- indexes, and "the newest 50" or one id does not read the history.
+-- The three arms are plain scans, everything else is joined to their union: so the planner merges
+-- their indexes, and "the newest 50" or one id does not read the history.
 create or replace view scheduler.executions as
-select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.rank as priority, x.status,
-       x.attempt, (scheduler_internal.policy_of(x.policy, v.definition)).max_attempts, x.fire_at, x.run_at,
-       x.started_at, x.finished_at, x.worker_id, coalesce(x.target, (v.definition).target) as target,
+select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.rank as priority,
+       x.status, x.attempt, (scheduler_internal.policy_of(x.policy, v.definition)).max_attempts,
+       x.fire_at, x.run_at, x.started_at, x.finished_at, x.worker_id,
+       coalesce(x.target, (v.definition).target) as target,
        coalesce(x.payload, (v.definition).payload) as payload, x.result, x.error, x.progress,
        case x.origin when 'f' then 'fire' when 't' then 'trigger' when 'b' then 'backfill'
                      else 'enqueue' end as origin,
@@ -12,21 +13,23 @@ from (
     select w.execution_id, w.shard, w.job_id, w.job_version, w.job_type, w.queue, w.rank, w.policy,
            case when w.run_at <= scheduler.now() then 'ready' else 'scheduled' end as status,
            w.attempt, null::integer as ended_attempt, w.fire_at, w.run_at,
-           null::timestamptz as started_at, null::timestamptz as finished_at, null::uuid as worker_id,
-           w.target, w.payload, null::jsonb as result, null::jsonb as error, null::jsonb as progress,
-           w.origin, w.dedup_key, w.traceparent, w.created_at
+           null::timestamptz as started_at, null::timestamptz as finished_at,
+           null::uuid as worker_id,
+           w.target, w.payload, null::jsonb as result, null::jsonb as error,
+           null::jsonb as progress, w.origin, w.dedup_key, w.traceparent, w.created_at
     from scheduler_internal.waiting w
     union all
     select r.execution_id, r.shard, r.job_id, r.job_version, r.job_type, r.queue, r.rank, r.policy,
-           'running', r.attempt, null::integer, r.fire_at, r.run_at, r.started_at, null::timestamptz,
-           r.worker_id, r.target, r.payload, null::jsonb, null::jsonb, r.progress, r.origin, r.dedup_key,
-           r.traceparent, r.created_at
+           'running', r.attempt, null::integer, r.fire_at, r.run_at, r.started_at,
+           null::timestamptz, r.worker_id, r.target, r.payload, null::jsonb, null::jsonb,
+           r.progress, r.origin, r.dedup_key, r.traceparent, r.created_at
     from scheduler_internal.running r
     union all
     select h.execution_id, h.shard, h.job_id, h.job_version, h.job_type, h.queue, h.rank, h.policy,
-           h.status, case when h.started_at is null then h.attempt - 1 else h.attempt end, h.attempt,
-           h.fire_at, h.run_at, h.started_at, h.finished_at, h.worker_id, h.target, h.payload, h.result,
-           h.error, h.progress, h.origin, h.dedup_key, h.traceparent, h.created_at
+           h.status, case when h.started_at is null then h.attempt - 1 else h.attempt end,
+           h.attempt,
+           h.fire_at, h.run_at, h.started_at, h.finished_at, h.worker_id, h.target, h.payload,
+           h.result, h.error, h.progress, h.origin, h.dedup_key, h.traceparent, h.created_at
     from scheduler_internal.history h
     where h.final
 ) x
@@ -37,5 +40,6 @@ where not exists (
     where t.execution_id = x.execution_id and t.attempt = x.ended_attempt);
 
 comment on view scheduler.executions is
-    'Every execution once, as it stands: scheduled, ready, running, or ended (succeeded, failed, cancelled, '
-    'expired). run_at infinity: held until an earlier fire of its job ends. By id: scheduler.get_execution()';
+    'Every execution once, as it stands: scheduled, ready, running, or ended (succeeded, failed, '
+    'cancelled, expired). run_at infinity: held until an earlier fire of its job ends. By id: '
+    'scheduler.get_execution()';

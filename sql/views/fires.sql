@@ -22,5 +22,6 @@ cross join lateral scheduler_internal.instants(
 where j.paused_at is not null and s.broken_reason is null;
 
 comment on view scheduler.fires is
-    'The ledger: every due instant of every schedule once, with what became of it: fired, coalesced, '
-    'skipped_overlap, skipped_misfire, skipped_paused or skipped_window. Ask for one job_id at a time';
+    'The ledger: every due instant of every schedule once, with what became of it: fired, '
+    'coalesced, skipped_overlap, skipped_misfire, skipped_paused or skipped_window. Ask for one '
+    'job_id at a time';

@@ -12,4 +12,5 @@ as $$
 $$;
 
 comment on function scheduler.get_execution(uuid) is
-    'One execution by its id: a row of the view executions, or none. Touches one partition of each table';
+    'One execution by its id: a row of the view executions, or none. Touches one partition of each '
+    'table';

@@ -14,4 +14,5 @@ from (
 ) q
 group by q.queue;
 
-comment on view scheduler.queues is 'What waits and runs in each queue now. Counts the waiting: not for a hot path';
+comment on view scheduler.queues is
+    'What waits and runs in each queue now. Counts the waiting: not for a hot path';

@@ -8,5 +8,5 @@ from scheduler_internal.rollups r
 group by r.minute, r.queue, r.job_type;
 
 comment on view scheduler.stats is
-    'Ended attempts per minute, queue and job type, with the sums and maxima of their waits and runs in seconds. '
-    'Kept as they end: it costs the same at any size of the history';
+    'Ended attempts per minute, queue and job type, with the sums and maxima of their waits and '
+    'runs in seconds. Kept as they end: it costs the same at any size of the history';

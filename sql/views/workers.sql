@@ -12,4 +12,5 @@ left join (
 ) r on r.worker_id = w.worker_id;
 
 comment on view scheduler.workers is
-    'The worker processes of the last day: active, draining, silent (its lease has run out) or stopped';
+    'The worker processes of the last day: active, draining, silent (its lease has run out) or '
+    'stopped';
