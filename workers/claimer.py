@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 
 import psycopg
@@ -12,7 +11,7 @@ from workers.database import Link
 from workers.executions import Execution
 from workers.finisher import Finisher
 from workers.lease import Lease
-from workers.looper import Looper, Outage
+from workers.looper import Looper, Outage, jitter
 from workers.runner import Runner
 from workers.settings import Settings
 
@@ -22,7 +21,7 @@ NO_LEASE = "JB001"
 
 
 class Claimer(Looper):
-    """Claims what the runner has room for; its pause grows from poll_min to poll_max while nothing is found."""
+    """Claims what the runner has room for; while nothing is found its pause grows up to poll_max."""
 
     name = "claimer"
 
@@ -80,6 +79,6 @@ class Claimer(Looper):
         if executions:
             self._pause = self._settings.poll_min_seconds
             return 0.0
-        pause = random.uniform(self._pause / 2, self._pause)  # jitter: a fleet must not ask in step
+        pause = jitter(self._pause / 2, self._pause)
         self._pause = min(self._pause * 2, self._settings.poll_max_seconds)
         return pause

@@ -1,4 +1,6 @@
-"""Connections to the database: one for each part of a process, opened when needed, with a deadline on every call."""
+"""Connections to the database: one for each part of a process, opened when needed, with a deadline on every
+call.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +74,7 @@ async def connect(conninfo: str, *, application_name: str) -> psycopg.AsyncConne
 
 @contextlib.contextmanager
 def deadline(connection: psycopg.AsyncConnection[Any], *, seconds: float) -> Iterator[None]:
-    """Cut the connection when the time is up: a frozen server answers neither the query nor its cancellation."""
+    """Cut the connection when the time is up: a frozen server does not even answer a cancellation."""
     expired = False
 
     def cut() -> None:

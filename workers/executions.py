@@ -1,4 +1,6 @@
-"""An execution as it comes out of `claim`, a run of it in this process, and the outcome that goes into `finish`."""
+"""An execution as it comes out of `claim`, a run of it in this process, and the outcome that goes into
+`finish`.
+"""
 
 from __future__ import annotations
 

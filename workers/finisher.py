@@ -26,7 +26,7 @@ MAX_BACKLOG = 2 * MAX_BATCH
 
 
 class Finisher(Looper):
-    """Sends outcomes to finish and release; while the database is away, keeps them until the lease is lost."""
+    """Sends outcomes to the database; while that is away, keeps them until the lease is lost."""
 
     name = "finisher"
 

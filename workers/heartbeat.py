@@ -1,7 +1,8 @@
 """The heartbeat: a thread with an event loop and a connection of its own.
 
-A handler on the worker's event loop that blocks it, or one that holds the interpreter for seconds, must not cost the
-others their lease; so nothing here waits for the main loop. What the database answers is handed over to it.
+A handler on the worker's event loop that blocks it, or one that holds the interpreter for seconds, must not
+cost the others their lease; so nothing here waits for the main loop. What the database answers is handed over
+to it.
 """
 
 from __future__ import annotations

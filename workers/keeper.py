@@ -1,8 +1,9 @@
 """The keeper: a tiny process that outlives its worker by a moment, to end what the worker left behind.
 
-A worker that is killed cannot kill its children, and one that is frozen past its lease cannot stop them, while others
-run the same executions again. The keeper holds the list of the worker's process groups and kills them all when its
-input ends (the worker is gone) or when the lease has passed that the worker last told it (the worker is frozen).
+A worker that is killed cannot kill its children, and one that is frozen past its lease cannot stop them,
+while others run the same executions again. The keeper holds the list of the worker's process groups and kills
+them all when its input ends (the worker is gone) or when the lease has passed that the worker last told it
+(the worker is frozen).
 
 It is run as a file by a bare interpreter, and imports nothing of ours.
 """

@@ -14,8 +14,8 @@ MARGIN_SECONDS = 1.0
 class Lease:
     """Kept by the heartbeat's thread, read by the others.
 
-    A lease that was lost is not taken up again: the worker goes on under a new id, so that nothing that the old one
-    still holds in the database is kept from others.
+    A lease that was lost is not taken up again: the worker goes on under a new id, so that nothing that the
+    old one still holds in the database is kept from others.
     """
 
     def __init__(self, *, seconds: float) -> None:

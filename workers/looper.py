@@ -1,4 +1,4 @@
-"""The one shape of every background part: a turn, a wait, and a way to come through a database that is away."""
+"""The one shape of every background part: a turn, a wait, a way to come through an outage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ RETRY_MAX_SECONDS = 3.0
 
 
 class Outage:
-    """Which parts of a process cannot reach the database: one line when the first fails, one when all work again."""
+    """Which parts of a process cannot reach the database: one line when the first fails, one when all work
+    again.
+    """
 
     def __init__(self) -> None:
         self._parts: set[str] = set()
@@ -91,7 +93,12 @@ class Looper(ABC):
 def retry_seconds(failures: int) -> float:
     """Exponential back-off with jitter, so that a whole fleet does not come back in one instant."""
     ceiling = min(RETRY_MAX_SECONDS, RETRY_MIN_SECONDS * 2.0 ** min(failures, 10))
-    return random.uniform(ceiling / 2, ceiling)
+    return jitter(ceiling / 2, ceiling)
+
+
+def jitter(least: float, most: float) -> float:
+    """Return a random length between the two: what many do at the same pace must not happen in step."""
+    return random.uniform(least, most)  # noqa: S311 - no secret
 
 
 async def wait_for(event: asyncio.Event, *, seconds: float) -> bool:

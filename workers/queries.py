@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.rows import class_row, namedtuple_row
+from psycopg.rows import class_row
 
 from workers.executions import Execution
 
@@ -156,9 +156,8 @@ class Ending(NamedTuple):
 
 async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]) -> set[tuple[UUID, int]]:
     """Record how executions ended; returns those refused because the attempt is no longer the worker's."""
-    cursor = conn.cursor(row_factory=namedtuple_row)
     columns = zip(*endings, strict=True)
-    await cursor.execute(
+    cursor = await conn.execute(
         """
         select execution_id, attempt
         from scheduler.finish(
@@ -167,7 +166,7 @@ async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]
         """,
         (worker_id, *(list(column) for column in columns)),
     )
-    return {(row.execution_id, row.attempt) for row in await cursor.fetchall()}
+    return {(execution_id, attempt) for execution_id, attempt in await cursor.fetchall()}
 
 
 async def release(conn: Connection, *, worker_id: UUID, held: Sequence[tuple[UUID, int]]) -> int:
@@ -212,9 +211,9 @@ select pg_catalog.pg_backend_pid(),
        pg_catalog.set_config('client_connection_check_interval', '1s', true)
 """
 
-# In the job's transaction, so that it also holds where a pooler hands the session to the next client. What the job
-# deferred to its commit runs first: afterwards it could make a mess again. Temporary objects go before anything of
-# ours is called, because a temporary type hides the one of the same name.
+# In the job's transaction, so that it also holds where a pooler hands the session to the next client. What
+# the job deferred to its commit runs first: afterwards it could make a mess again. Temporary objects go
+# before anything of ours is called, because a temporary type hides the one of the same name.
 _CLEAN_SQL_JOB = """
 set constraints all immediate;
 close all;
@@ -229,8 +228,12 @@ select pg_catalog.pg_advisory_unlock_all();
 """
 
 
-async def begin_sql_job(conn: Connection, execution: Execution, *, payload: str, timeout: timedelta) -> int:
-    """Begin a SQL job's transaction, in which its statement finds its data as settings; returns the server's pid."""
+async def begin_sql_job(
+    conn: Connection, execution: Execution, *, payload: str, time_limit: timedelta
+) -> int:
+    """Begin a SQL job's transaction, in which its statement finds its data as settings; returns the server's
+    pid.
+    """
     await conn.execute("begin")
     cursor = await conn.execute(
         _BEGIN_SQL_JOB,
@@ -239,7 +242,7 @@ async def begin_sql_job(conn: Connection, execution: Execution, *, payload: str,
             "fire_at": execution.fire_at.isoformat() if execution.fire_at else "",
             "attempt": str(execution.attempt),
             "payload": payload,
-            "timeout_ms": str(max(1, min(int(timeout.total_seconds() * 1000), 2**31 - 1))),
+            "timeout_ms": str(max(1, min(int(time_limit.total_seconds() * 1000), 2**31 - 1))),
         },
     )
     row = await cursor.fetchone()

@@ -54,7 +54,7 @@ class Context:
     report: Callable[[Any], None] = field(repr=False, default=lambda _: None)
 
     def progress(self, value: Any) -> None:
-        """Show how far the execution has come; never waits, and of many values soon after each other the last counts."""
+        """Show how far the execution has come; of many values soon after each other only the last counts."""
         self.report(value)
 
 
@@ -78,9 +78,10 @@ _handlers: dict[str, Handler] = {}
 def handler(name: str, *, mode: Mode = "process") -> Callable[[F], F]:
     """Register a function, sync or async, as the Python handler `name`.
 
-    mode "process" (the default): in a warm child process of its own; whatever it does, nothing else is harmed, and it
-    can be killed. "thread" and "async" (on the worker's own event loop, coroutine functions only) save the hop between
-    processes, but share the worker's fate: they cannot be killed, and one that blocks holds up its neighbours.
+    mode "process" (the default): in a warm child process of its own; whatever it does, nothing else is
+    harmed, and it can be killed. "thread" and "async" (on the worker's own event loop, coroutine functions
+    only) save the hop between processes, but share the worker's fate: they cannot be killed, and one that
+    blocks holds up its neighbours.
     """
     if not _NAME.fullmatch(name):
         raise HandlerError(f"{name!r} is not a handler's name: letters, digits and _ . : - only, at most 128")

@@ -1,4 +1,6 @@
-"""The reporter: shows how far executions have come; of many values soon after each other only the last is written."""
+"""The reporter: shows how far executions have come; of many values soon after each other only the last is
+written.
+"""
 
 from __future__ import annotations
 

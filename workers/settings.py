@@ -152,9 +152,10 @@ class _Source:
     def log_format(self, name: str) -> LogFormat:
         value = self.text(name) or "auto"
         try:
-            return msgspec.convert(value, LogFormat)
+            log_format: LogFormat = msgspec.convert(value, LogFormat)
         except msgspec.ValidationError:
             raise SettingsError(f"{name} must be auto, console or json, not {value!r}") from None
+        return log_format
 
 
 def _split(value: str | None) -> tuple[str, ...]:

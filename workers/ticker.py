@@ -1,9 +1,9 @@
 """The ticker: turns due fires into executions, at the instant they are due.
 
-Any number of tickers run, and none leads: each wakes at the next due time and calls tick_shard, which elects inside
-its own short transaction who does the shard's work. A ticker that is killed or frozen holds nothing, so there is no
-failover to wait for. Nothing is remembered between two turns but which shards were slow: schedules change at any
-time, and the database alone knows them.
+Any number of tickers run, and none leads: each wakes at the next due time and calls tick_shard, which elects
+inside its own short transaction who does the shard's work. A ticker that is killed or frozen holds nothing,
+so there is no failover to wait for. Nothing is remembered between two turns but which shards were slow:
+schedules change at any time, and the database alone knows them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from workers import metrics, queries
 from workers.database import DeadlineExceededError, Link
-from workers.looper import Looper, Outage
+from workers.looper import Looper, Outage, jitter
 
 MAX_SLEEP_SECONDS = 1.0
 """A schedule that is created or changed is seen after this at the latest."""
@@ -47,8 +47,8 @@ class Ticker(Looper):
         if not due:
             # Waited on this machine's monotonic clock: only the difference comes from the database's.
             return min((row.due_in_seconds for row in shards), default=MAX_SLEEP_SECONDS)
-        # Each ticker in an order of its own, so that several share the shards instead of queueing at the first;
-        # one that did not answer in time comes last, so that it does not starve the others.
+        # Each ticker in an order of its own, so that several share the shards instead of queueing at the
+        # first; one that did not answer in time comes last, so that it does not starve the others.
         random.shuffle(due)
         due.sort(key=lambda row: row.shard in self._slow)
         decided = 0
@@ -57,7 +57,7 @@ class Ticker(Looper):
             if self.stopping:
                 break
         # Nothing decided: another ticker holds the shards' locks and is about to be done.
-        return 0.0 if decided else random.uniform(0.01, 0.03)
+        return 0.0 if decided else jitter(0.01, 0.03)
 
     async def _tick(self, row: queries.DueShard) -> int:
         try:
@@ -98,7 +98,7 @@ class Reaper(Looper):
             reaped = await queries.reap(conn)
         if reaped:
             self._log.warning("took executions back from silent workers", executions=reaped)
-        return REAP_SECONDS * random.uniform(0.8, 1.2)
+        return REAP_SECONDS * jitter(0.8, 1.2)
 
 
 class Maintainer(Looper):
@@ -114,7 +114,7 @@ class Maintainer(Looper):
         """Maintain once."""
         async with self._link.call(seconds=MAINTAIN_CALL_SECONDS) as conn:
             await queries.maintain(conn)
-        return MAINTAIN_SECONDS * random.uniform(0.8, 1.2)
+        return MAINTAIN_SECONDS * jitter(0.8, 1.2)
 
 
 async def run_ticker(conninfo: str, *, node_id: str, stop: asyncio.Event) -> None:

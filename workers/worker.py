@@ -1,11 +1,12 @@
 """The worker: claims executions, runs them, records how they ended.
 
-    claimer ──► runner ──► finisher        one connection each, so that none waits for another
-                  ▲                        back-pressure: the claimer asks for what the runner has room for, and for
-    heartbeat ────┘ stop orders            nothing while the finisher cannot get rid of what has ended
+    claimer ──► runner ──► finisher     one connection each, so that none waits for another;
+                  ▲                     the claimer asks for what the runner has room for, and for nothing
+    heartbeat ────┘ stop orders         while the finisher cannot get rid of what has ended
     (own thread)
 
-What the database does not hear of within the lease goes to other workers; so everything stops here a second earlier.
+What the database does not hear of within the lease goes to other workers; so everything stops here a second
+earlier.
 """
 
 from __future__ import annotations

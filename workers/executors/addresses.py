@@ -1,8 +1,8 @@
 """Which addresses an HTTP job may reach: public ones, and those that the operator lists.
 
-A job's URL is written by whoever may create jobs, while the worker stands inside the operator's network. So the check
-is made on the very socket address that is about to be connected to: names that resolve differently the second time,
-odd spellings of an address and IPv6 disguises of an IPv4 address all end there.
+A job's URL is written by whoever may create jobs, while the worker stands inside the operator's network. So
+the check is made on the very socket address that is about to be connected to: names that resolve differently
+the second time, odd spellings of an address and IPv6 disguises of an IPv4 address all end there.
 """
 
 from __future__ import annotations
@@ -81,7 +81,9 @@ class Guard(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Resolve a name; one bad answer among good ones condemns all, or an attacker could wait for his turn."""
+        """Resolve a name; one bad answer among good ones condemns all, or an attacker could wait for his
+        turn.
+        """
         answers = await self._resolver.resolve(host, port, family)
         for answer in answers:
             self.check(answer["host"])
@@ -102,7 +104,7 @@ class Guard(AbstractResolver):
         address = ip_address(text.partition("%")[0])
         if not (self._host_allowed or is_public(address) or self._allowed.has_address(address)):
             raise RefusedAddressError(
-                f"{address} is not a public address; PGTICK_HTTP_ALLOW of the worker lists the others that may be called"
+                f"{address} is not public; list it in the worker's PGTICK_HTTP_ALLOW if it may be called"
             )
 
 

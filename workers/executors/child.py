@@ -1,7 +1,7 @@
 """The child process in which Python handlers run: one execution at a time, for as long as it behaves.
 
-Frames of JSON, each after its length in four bytes, go over a socket pair. A thread reads them, so that a cancellation
-arrives while the handler runs; when the worker is gone, it ends the whole process group.
+Frames of JSON, each after its length in four bytes, go over a socket pair. A thread reads them, so that a
+cancellation arrives while the handler runs; when the worker is gone, it ends the whole process group.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Child:
             try:
                 return await handler.function(context)
             finally:
-                # The loop stays for the next execution, so that handlers can keep clients; stray tasks do not.
+                # The loop stays for the next execution, so that handlers can keep clients; stray tasks do
+                # not.
                 for task in asyncio.all_tasks() - {self._task}:
                     task.cancel()
 

@@ -120,7 +120,7 @@ class Child:
             await self._writer.drain()
 
     async def receive(self) -> dict[str, Any]:
-        """Wait for the next frame, or for the child's end: a fork of it could keep the socket open for ever."""
+        """Wait for the next frame, or for the child's end: a fork of it could keep the socket open."""
         frame = asyncio.create_task(self._frame())
         try:
             await asyncio.wait({frame, self._exit}, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Commands: an argument list or a shell line, in a process group of its own, its output captured and capped."""
+"""Commands: an argument list or a shell line in its own process group, the output captured and capped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ class CommandExecutor:
         target: dict[str, Any] = execution.target
         args = target["args"] if "args" in target else ["/bin/sh", "-c", target["shell"]]
         env = environment(execution, target.get("env", {}))
-        # Looked up in the PATH that the program will have; without it in the list, the worker's would be searched.
+        # Looked up in the PATH that the program will have; without it in the list, the worker's would be
+        # searched.
         program = shutil.which(args[0], path=env.get("PATH")) if "/" not in args[0] else args[0]
         try:
             if program is None:

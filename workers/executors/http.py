@@ -36,10 +36,12 @@ KEPT_HEADERS = (
     "X-Request-ID",
 )
 
-# A client error will be the same next time, but for these: the server was slow, in conflict or asks for patience.
+# A client error will be the same next time, but for these: the server was slow, in conflict or asks for
+# patience.
 RETRIED_CLIENT_ERRORS = frozenset((408, 409, 425, 429))
 
-# These belong to the transport or to the signature: a job that sets them could confuse the receiver or pose as another.
+# These belong to the transport or to the signature: a job that sets them could confuse the receiver or pose
+# as another.
 RESERVED_HEADERS = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer", "expect")
 )
@@ -65,7 +67,7 @@ class HttpExecutor:
         """Nothing to let go of: a connection belongs to its run."""
 
     async def run(self, run: Run) -> Outcome:
-        """Send the request and judge the reply. The execution's timeout bounds all of it, the slow drip too."""
+        """Send the request and judge the reply; the execution's timeout bounds all, the slow drip too."""
         execution = run.execution
         try:
             url = _url(execution.target["url"])
@@ -107,8 +109,8 @@ class HttpExecutor:
     async def _call(
         self, execution: Execution, url: URL, guard: Guard, *, body: bytes | None, headers: Mapping[str, str]
     ) -> Outcome:
-        # A session and a connection for each call: the guard knows this call's host, and a kept connection that the
-        # server has just closed would cost the job an attempt.
+        # A session and a connection for each call: the guard knows this call's host, and a kept connection
+        # that the server has just closed would cost the job an attempt.
         connector = aiohttp.TCPConnector(
             resolver=guard, socket_factory=guard.open_socket, use_dns_cache=False, force_close=True
         )

@@ -1,4 +1,4 @@
-"""Python handlers: by default in a warm child process, on request in a thread or on the worker's event loop."""
+"""Python handlers: in a warm child process, or on request in a thread or on the worker's event loop."""
 
 from __future__ import annotations
 

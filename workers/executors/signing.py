@@ -1,4 +1,6 @@
-"""What a called server needs to trust and to trace a call: Standard Webhooks signatures and W3C trace context."""
+"""What a called server needs to trust and to trace a call: Standard Webhooks signatures and W3C trace
+context.
+"""
 
 from __future__ import annotations
 

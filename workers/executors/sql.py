@@ -1,8 +1,8 @@
 """SQL jobs: the statement and its end commit together, on a connection of a login that owns nothing of ours.
 
-Exactly once in effect: either both are committed or neither is. Whatever goes wrong before the commit rolls both back,
-and the worker then records the failure on its own connection, fenced by the attempt; should the commit have happened
-although its answer was lost, that record is refused.
+Exactly once in effect: either both are committed or neither is. Whatever goes wrong before the commit rolls
+both back, and the worker then records the failure on its own connection, fenced by the attempt; should the
+commit have happened although its answer was lost, that record is refused.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ class SqlExecutor:
         async with conn:
             if await queries.sees_private_tables(conn):
                 raise psycopg.errors.InsufficientPrivilege(
-                    "the login of PGTICK_SQL_CONNECTION_STRING has rights in the schema scheduler_internal, so that "
-                    "every SQL job would have them: use a login that is a member of scheduler_sql only"
+                    "the login of PGTICK_SQL_CONNECTION_STRING has rights in the schema scheduler_internal, "
+                    "so that every SQL job would have them: use a member of scheduler_sql only"
                 )
         await self._pool.open()
 
@@ -103,7 +103,8 @@ class SqlExecutor:
         session = _Session(conn)
         work = asyncio.create_task(_work(session, run.execution))
         try:
-            # Shielded: a cancellation must not reach into psycopg, which would wait for a server that may be frozen.
+            # Shielded: a cancellation must not reach into psycopg, which would wait for a server that may be
+            # frozen.
             return await asyncio.shield(work)
         except asyncio.CancelledError:
             await self._stop(session, work)
@@ -115,7 +116,7 @@ class SqlExecutor:
             await self._pool.putconn(conn)
 
     async def _stop(self, session: _Session, work: asyncio.Task[Outcome]) -> None:
-        """End the work: wait for a commit, cancel a statement, terminate one that resists, else cut the line."""
+        """End the work: wait for a commit, cancel a statement, terminate what resists, else cut the line."""
         try:
             if session.committing:
                 await asyncio.wait({work}, timeout=COMMIT_SECONDS)
@@ -151,7 +152,7 @@ async def _work(session: _Session, execution: Execution) -> Outcome:
             conn,
             execution,
             payload=_payload(execution),
-            timeout=execution.timeout + SERVER_TIMER_DELAY,
+            time_limit=execution.timeout + SERVER_TIMER_DELAY,
         )
         result = await execute(conn, execution.target["statement"])
         if conn.info.transaction_status != TransactionStatus.INTRANS:
@@ -188,7 +189,7 @@ async def _roll_back(conn: _Connection) -> None:
 
 
 def _failure(error: psycopg.Error) -> Outcome:
-    details = {
+    details: dict[str, Any] = {
         key: value
         for key, value in (
             ("detail", error.diag.message_detail),

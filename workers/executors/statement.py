@@ -1,4 +1,4 @@
-"""One SQL statement, run by the extended protocol, with bounded memory: of its rows only the first are kept."""
+"""One SQL statement, by the extended protocol and in bounded memory: only its first rows are kept."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from workers.documents import to_json
 
@@ -32,14 +33,13 @@ class Rows:
         self._bytes = 0
         self._full = False
 
-    def take(self, result: psycopg.pq.PGresult) -> None:
+    def take(self, result: PGresult) -> None:
         """Count the rows of a part of the result, and keep them while there is room."""
         for row in range(result.ntuples):
             self.count += 1
             if self._full:
                 continue
-            # Measured before it is decoded: a value can be a gigabyte.
-            self._bytes += sum(result.get_length(row, column) for column in range(result.nfields))
+            self._bytes += sum(len(result.get_value(row, column) or b"") for column in range(result.nfields))
             if self._bytes <= MAX_ROWS_BYTES:
                 record = {
                     _name(result, column): _value(result, row, column) for column in range(result.nfields)
@@ -52,8 +52,8 @@ class Rows:
 async def execute(conn: psycopg.AsyncConnection[Any], statement: str) -> dict[str, Any]:
     """Run exactly one statement and return its command tag, its row count and its first rows.
 
-    cursor.execute() would take several statements (a `commit` among them) and all rows; cursor.stream() refuses
-    statements without rows.
+    cursor.execute() would take several statements (a `commit` among them) and all rows; cursor.stream()
+    refuses statements without rows.
     """
     async with conn.lock:
         conn.pgconn.send_query_params(statement.encode(), None)
@@ -80,11 +80,11 @@ async def execute(conn: psycopg.AsyncConnection[Any], statement: str) -> dict[st
     return summary
 
 
-def _name(result: psycopg.pq.PGresult, column: int) -> str:
+def _name(result: PGresult, column: int) -> str:
     return (result.fname(column) or b"?").decode("utf-8", "replace")
 
 
-def _value(result: psycopg.pq.PGresult, row: int, column: int) -> Any:
+def _value(result: PGresult, row: int, column: int) -> Any:
     data = result.get_value(row, column)
     if data is None:
         return None
