@@ -1,0 +1,207 @@
+"""The commands jobs, import and executions, as they are typed."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+from uuid import uuid4
+
+import pytest
+from psycopg import Connection
+
+from app.cli import main
+from tests.files.support import CRONTABS, jobs_of
+
+JOBS = """version: 1
+jobs:
+  nightly: {schedule: "0 3 * * *", sql: select 1}
+  manual: {command: echo hi, payload: {a: 1}}
+"""
+
+
+class Result(NamedTuple):
+    """What a command printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Pgtick(Protocol):
+    """Runs the command with these arguments."""
+
+    def __call__(self, *args: str) -> Result: ...
+
+
+@pytest.fixture
+def pgtick(dsn: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Pgtick:
+    monkeypatch.setenv("DB_WRITE_CONNECTION_STRING", dsn)
+
+    def run(*args: str) -> Result:
+        with pytest.raises(SystemExit) as caught:
+            main(list(args))
+        out, err = capsys.readouterr()
+        return Result(int(caught.value.code or 0), out, err)
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "jobs.yaml"
+    path.write_text(JOBS)
+    return path
+
+
+@pytest.fixture
+def applied(pgtick: Pgtick, file: Path) -> Pgtick:
+    assert pgtick("jobs", "apply", str(file)).code == 0
+    return pgtick
+
+
+def test_apply(pgtick: Pgtick, file: Path, db: Connection[Any]) -> None:
+    dry = pgtick("jobs", "apply", str(file), "--dry-run")
+    assert (dry.code, dry.err) == (0, "")
+    assert "+ nightly" in dry.out
+    assert "nothing was written: 2 created" in dry.out
+    assert jobs_of(db) == {}
+    assert pgtick("jobs", "apply", str(file)).out.endswith("2 created, 0 updated, 0 unchanged, 0 deleted\n")
+    assert pgtick("jobs", "apply", str(file)).out == "0 created, 0 updated, 2 unchanged, 0 deleted\n"
+    file.write_text(JOBS.replace("manual", "other"))
+    assert "--prune deletes it" in pgtick("jobs", "apply", str(file)).out
+    assert "- manual" in pgtick("jobs", "apply", str(file), "--prune").out
+    assert set(jobs_of(db)) == {"nightly", "other"}
+
+
+def test_apply_tells_each_problem_in_a_line(pgtick: Pgtick, file: Path) -> None:
+    file.write_text("version: 1\njobs:\n  a: {sql: x, priorty: 1}\n  b: {sql: x, schedule: 99 * * * *}\n")
+    result = pgtick("jobs", "apply", str(file))
+    assert (result.code, result.out) == (1, "")
+    lines = result.err.splitlines()
+    assert lines[0] == f'{file}:3: a: unknown key "priorty"; did you mean "priority"?'
+    assert lines[1].startswith(f"{file}:4: b: ")
+    assert lines[2] == f"pgtick: {file} was not applied: correct these 2 problems"
+
+
+def test_list_and_show(applied: Pgtick) -> None:
+    table = applied("jobs", "list").out.splitlines()
+    assert table[0].split()[:3] == ["name", "job_type", "schedule"]
+    assert [line.split()[0] for line in table[1:]] == ["manual", "nightly"]
+    rows = json.loads(applied("jobs", "list", "-o", "json").out)
+    assert [row["name"] for row in rows] == ["manual", "nightly"]
+    by_name = json.loads(applied("jobs", "show", "nightly", "-o", "json").out)
+    by_id = json.loads(applied("jobs", "show", by_name["job_id"], "-o", "json").out)
+    assert by_name == by_id
+    assert by_name["schedule"] == "0 3 * * *"
+    assert "0 3 * * *" in applied("jobs", "show", "nightly").out
+
+
+@pytest.mark.parametrize("command", ["show", "trigger", "pause", "resume", "delete", "export"])
+def test_an_unknown_job_is_one_line(applied: Pgtick, command: str) -> None:
+    result = applied("jobs", command, "nigthly")
+    assert result == (1, "", 'pgtick: there is no job "nigthly"; did you mean "nightly"?\n')
+
+
+def test_pause_resume_delete(applied: Pgtick, db: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert applied("jobs", "pause", "nightly", "--reason", "holiday").out == "paused nightly\n"
+    assert (jobs_of(db)["nightly"]["paused"], jobs_of(db)["nightly"]["pause_reason"]) == (True, "holiday")
+    assert applied("jobs", "resume", "nightly").out == "resumed nightly\n"
+    assert not jobs_of(db)["nightly"]["paused"]
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert applied("jobs", "delete", "nightly").code == 130
+    assert "nightly" in jobs_of(db)
+    assert applied("jobs", "delete", "nightly", "--yes").out == "deleted nightly\n"
+    assert set(jobs_of(db)) == {"manual"}
+
+
+def test_export_applies_back(applied: Pgtick, file: Path) -> None:
+    text = applied("jobs", "export").out
+    file.write_text(text)
+    assert applied("jobs", "apply", str(file)).out == "0 created, 0 updated, 2 unchanged, 0 deleted\n"
+    assert "manual" not in applied("jobs", "export", "nightly").out
+
+
+def test_executions(applied: Pgtick) -> None:
+    first = applied("jobs", "trigger", "manual", "--payload", '{"b": 2}').out.strip()
+    second = applied("jobs", "trigger", "nightly", "--at", "2199-01-01T00:00Z").out.strip()
+    rows = json.loads(applied("executions", "list", "-o", "json").out)
+    assert {row["execution_id"]: row["status"] for row in rows} == {first: "ready", second: "scheduled"}
+    assert json.loads(applied("executions", "show", first, "-o", "json").out)["payload"] == {"b": 2}
+    assert first in applied("executions", "show", first).out
+    table = applied("executions", "list", "--job", "manual").out
+    assert first in table
+    assert second not in table
+    assert second in applied("executions", "list", "--status", "scheduled", "--limit", "1").out
+    assert applied("executions", "cancel", first) == (0, f"{first}: cancelled\n", "")
+    assert applied("executions", "cancel", first).code == 1
+    assert "ended already" in applied("executions", "cancel", first).err
+    assert applied("executions", "retry", first).out == f"{first}: waiting to run again\n"
+    assert "has not ended" in applied("executions", "retry", first).err
+
+
+def test_an_execution_that_is_held_can_be_shown(applied: Pgtick, db: Connection[Any], file: Path) -> None:
+    """Its run_at is infinity, a time that Python does not have."""
+    execution_id = applied("jobs", "trigger", "manual").out.strip()
+    db.execute("update scheduler_internal.waiting set run_at = 'infinity'")
+    assert "infinity" in applied("executions", "list").out
+    assert "infinity" in applied("executions", "show", execution_id).out
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "words"),
+    [
+        (("executions", "show", str(uuid4())), 1, "there is no execution"),
+        (("executions", "cancel", str(uuid4())), 1, "does not exist"),
+        (("executions", "retry", "nonsense"), 2, "nonsense"),
+        (("executions", "list", "--status", "done"), 2, "done"),
+        (("jobs", "trigger", "manual", "--payload", "{"), 2, "not JSON"),
+        (("jobs", "trigger", "manual", "--at", "soon"), 1, "soon"),
+        (("jobs", "apply", "missing.yaml"), 2, "missing.yaml"),
+        (("import", "crontab", "missing"), 2, "missing"),
+        (("import", "crontab", "-", "--prune"), 2, "--prune needs a file"),
+    ],
+)
+def test_mistakes_are_one_line(applied: Pgtick, args: tuple[str, ...], code: int, words: str) -> None:
+    result = applied(*args)
+    assert (result.code, result.out) == (code, "")
+    assert result.err.count("\n") == 1
+    assert words in result.err
+
+
+def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:
+    path = str(CRONTABS / "people/backup")
+    dry = pgtick("import", "crontab", path, "--dry-run")
+    assert jobs_of(db) == {}
+    result = pgtick("import", "crontab", path)
+    assert dry.code == result.code == 1
+    assert result.err == f"pgtick: {path}: 7 line(s) could not be taken, see above\n"
+    lines = result.out.splitlines()
+    assert lines[0] == f"{path}: read as a user's crontab; --system or --user says otherwise"
+    assert any(line.startswith(f"{path}:8: taken as people/backup:tar-zcf-") for line in lines)
+    assert any(
+        line.startswith(f"{path}:13: not taken: @reboot runs when the machine starts") for line in lines
+    )
+    assert any(line.startswith(f"{path}:2: note: MAILTO is not supported") for line in lines)
+    assert lines[-1] == "15 created, 0 updated, 0 unchanged, 0 deleted"
+
+
+def test_import_of_a_system_crontab(pgtick: Pgtick) -> None:
+    path = str(CRONTABS / "etc/crontab")
+    result = pgtick("import", "crontab", path, "--queue-per-user", "--timezone", "Europe/Berlin")
+    assert (result.code, result.err) == (0, "")
+    assert "read in UTC" not in result.out
+    again = pgtick("import", "crontab", path, "--queue-per-user", "--timezone", "Europe/Berlin")
+    assert again.out.endswith("0 created, 0 updated, 4 unchanged, 0 deleted\n")
+
+
+def test_import_from_standard_input(
+    pgtick: Pgtick, monkeypatch: pytest.MonkeyPatch, db: Connection[Any]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"@daily echo hi\n")))
+    result = pgtick("import", "crontab", "-")
+    assert result.code == 0
+    assert "read in UTC" in result.out
+    assert [name.startswith("stdin:echo-hi-") for name in jobs_of(db)] == [True]

@@ -1,0 +1,171 @@
+"""Crontabs, imported."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from app.crontab import CrontabReport, import_crontab
+from tests.files.support import CRONTABS, jobs_of, writes_of
+
+ME = pwd.getpwuid(os.geteuid()).pw_name
+
+
+def imported(db: Connection[Any], name: str, **options: Any) -> CrontabReport:
+    path = CRONTABS / name
+    return import_crontab(db, path.read_bytes(), path=path, **options)
+
+
+def by_line(db: Connection[Any], report: CrontabReport) -> dict[int, dict[str, Any]]:
+    jobs = jobs_of(db)
+    return {line: jobs[name] for line, name in report.taken.items()}
+
+
+def test_the_systems_crontab(db: Connection[Any]) -> None:
+    report = imported(db, "etc/crontab", queue_per_user=True)
+    assert report.complete
+    jobs = by_line(db, report)
+    assert {line: job["schedule"] for line, job in jobs.items()} == {
+        7: "17 * * * *",
+        8: "25 6 * * *",
+        9: "47 6 * * 7",
+        10: "52 6 1 * *",
+    }
+    job = jobs[7]
+    assert job["name"].startswith("etc/crontab:cd-run-parts-report-etc-cron-hourly-")
+    assert (job["job_type"], job["queue"], job["timezone"]) == ("command", "user-root", "UTC")
+    assert job["target"]["shell"] == "cd / && run-parts --report /etc/cron.hourly"
+    assert job["target"]["env"]["SHELL"] == "/bin/sh"
+    assert [job[field] for field in ("max_attempts", "misfire", "overlap", "dst", "timeout")] == [
+        1,
+        "skip",
+        "allow",
+        "debian",
+        timedelta(days=30),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "schedules"),
+    [
+        ("anacron", ["30 7-23 * * *"]),
+        ("php", ["09,39 * * * *"]),
+        ("certbot", ["0 */12 * * *"]),
+        ("e2scrub_all", ["30 3 * * 0", "10 3 * * *"]),
+    ],
+)
+def test_packages_crontabs(db: Connection[Any], name: str, schedules: list[str]) -> None:
+    report = imported(db, f"cron.d/{name}", queue_per_user=True)
+    assert report.complete
+    assert [job["schedule"] for _, job in sorted(by_line(db, report).items())] == schedules
+
+
+def test_other_users_need_their_own_worker(db: Connection[Any]) -> None:
+    text = f"0 0 * * * {ME} mine\n0 0 * * * somebody-else theirs\n".encode()
+    report = import_crontab(db, text, system=True)
+    assert list(report.taken) == [1]
+    assert [remark.line for remark in report.remarks if remark.refused] == [2]
+    assert "--queue-per-user" in (report.remarks[0].hint or "")
+    assert by_line(db, report)[1]["queue"] == "default"
+
+
+def test_a_users_crontab(db: Connection[Any]) -> None:
+    report = imported(db, "people/backup")
+    jobs = by_line(db, report)
+    assert sorted(jobs) == [8, 9, 10, 11, 12, 15, 16, 17, 18, 19, 20, 27, 28, 30, 31]
+    refused = {remark.line: remark for remark in report.remarks if remark.refused}
+    assert sorted(refused) == [13, 21, 22, 23, 24, 25, 26]
+    assert not report.complete
+    assert "@reboot" in refused[13].what
+    assert "5-59/15" in (refused[21].hint or "")
+    assert "minute" in refused[22].what
+    assert refused[23].hint
+    assert '"L"' in refused[24].what
+    env = {
+        "PATH": "$HOME/bin:/usr/bin:/bin",
+        "SHELL": "/bin/bash",
+        "GREETING": "  hello  ",
+        "EMPTY": "",
+        "HOME": "/srv/app",
+    }
+    assert jobs[9]["target"] == {
+        "args": ["/bin/bash", "-c", 'mail -s "Good morning" bob'],
+        "stdin": "Hello Bob,\n\nThe report is 100% done.\n",
+        "env": env,
+        "cwd": "/srv/app",
+    }
+    command = "tar -zcf /var/backups/home-$(date +%Y-%m-%d).tgz /home/"
+    assert jobs[8]["target"]["args"][2] == command
+    assert "stdin" not in jobs[8]["target"]
+    assert [jobs[line]["schedule"] for line in (10, 15, 16, 17, 19, 20)] == [
+        "@daily",
+        "0 9 */2 * +1-5",
+        "0 9 1 * +*/2",
+        "0 9 13 * fri",
+        "H(0-59) 3 * * *",
+        "H(0-59) H(4-5) * * H(0-6)",
+    ]
+    assert [jobs[line]["timezone"] for line in (12, 15)] == ["UTC", "Europe/Berlin"]
+    assert jobs[30]["target"]["env"]["TZ"] == "America/New_York"
+    # The same command twice is two jobs.
+    assert jobs[27]["name"] != jobs[28]["name"]
+
+
+def test_imported_again_it_writes_nothing(db: Connection[Any]) -> None:
+    imported(db, "people/backup")
+    before = writes_of(db)
+    report = imported(db, "people/backup", prune=True)
+    assert {job.action for job in report.jobs.jobs} == {"unchanged"}
+    assert writes_of(db) == before
+
+
+def test_a_dry_run_writes_nothing_and_tells_the_same(db: Connection[Any]) -> None:
+    before = writes_of(db)
+    dry = imported(db, "people/backup", dry_run=True)
+    assert writes_of(db) == before
+    wet = imported(db, "people/backup")
+    assert (dry.taken, dry.remarks, dry.jobs.jobs) == (wet.taken, wet.remarks, wet.jobs.jobs)
+
+
+def test_edited_and_imported_again(db: Connection[Any], tmp_path: Path) -> None:
+    path = tmp_path / "tab"
+
+    def run(text: str, *, prune: bool = False) -> CrontabReport:
+        return import_crontab(db, text.encode(), path=path, prune=prune)
+
+    first = run("0 1 * * * a\n0 2 * * * b\n0 3 * * * a\n")
+    second = run("# moved\n0 9 * * * a\n0 3 * * * a\n")
+    assert [first.taken[1], first.taken[3]] == [second.taken[2], second.taken[3]]
+    assert second.jobs.orphans == (first.taken[2],)
+    assert jobs_of(db)[first.taken[1]]["schedule"] == "0 9 * * *"
+    run("0 9 * * * a\n@reboot a\n", prune=True)
+    # A line that is there but cannot be taken keeps the job that it had.
+    assert set(jobs_of(db)) == {first.taken[1], first.taken[3]}
+    run("0 9 * * * a\n", prune=True)
+    assert set(jobs_of(db)) == {first.taken[1]}
+
+
+def test_files_of_the_same_name_are_kept_apart(db: Connection[Any], tmp_path: Path) -> None:
+    for host in ("one", "two"):
+        (tmp_path / host).mkdir()
+        path = tmp_path / host / "crontab"
+        shutil.copy(CRONTABS / "people/windows", path)
+        import_crontab(db, path.read_bytes(), path=path, prune=True)
+    assert len(jobs_of(db)) == 2
+
+
+def test_the_zone_is_said_or_refused(db: Connection[Any]) -> None:
+    text = b"0 1 * * * a\nCRON_TZ=Europe/Berlin\n0 1 * * * b\nCRON_TZ=Mars/Olympus\n0 1 * * * c\n"
+    report = import_crontab(db, text, timezone="asia/tokyo")
+    assert {line: job["timezone"] for line, job in by_line(db, report).items()} == {
+        1: "Asia/Tokyo",
+        3: "Europe/Berlin",
+    }
+    assert [(remark.line, "Mars/Olympus" in remark.what) for remark in report.remarks] == [(5, True)]
