@@ -19,8 +19,10 @@ begin
     if upto is null or not isfinite(upto) then
         return null;
     end if;
-    -- A minute, an hour, a day, … 41 years (the longest wait of all but listed years), 300 years.
-    foreach v_days in array '{0.0007,0.042,1,8,63,731,3288,14976,109573}'::double precision[] loop
+    -- A minute, an hour, a day, … 41 years (the longest wait of all but listed years), since 1970.
+    foreach v_days in array
+        '{0.0007,0.042,1,8,63,731,3288,14976}'::double precision[] || (v_epoch / 86400 + 2)
+    loop
         v_found := scheduler_internal.next_instant(
             spec, timezone, to_timestamp(v_epoch - v_days * 86400));
         exit when v_found <= upto;

@@ -22,7 +22,7 @@ declare
     v_from integer;
     v_to integer;
     v_step integer;
-    v_values integer[] := '{}';
+    v_values integer[] := '{}'::integer[];
 begin
     foreach v_entry in array regexp_split_to_array(entries, ',') loop
         v_parts := regexp_match(v_entry,
@@ -73,7 +73,7 @@ begin
                         v_parts[2], v_star_high, v_low, v_parts[3]));
             end if;
         end if;
-        v_step := coalesce(v_parts[4], '1');
+        v_step := coalesce(v_parts[4]::integer, 1);
         if v_step = 0 then
             perform scheduler_internal.refuse_schedule(
                 schedule,

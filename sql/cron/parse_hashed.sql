@@ -18,7 +18,7 @@ declare
         entry, '^H(?:\(([0-9]{1,4})-([0-9]{1,4})\))?(?:/([0-9]{1,4}))?$');
     v_from integer := coalesce(v_parts[1]::integer, low);
     v_to integer := coalesce(v_parts[2]::integer, high);
-    v_step integer := v_parts[3];
+    v_step integer := v_parts[3]::integer;
 begin
     if v_parts is null or field = 'year' then
         perform scheduler_internal.refuse_schedule(

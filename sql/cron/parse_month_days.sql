@@ -22,7 +22,7 @@ begin
         if v_entry = 'L' then
             lom := lom | (1::bigint << 31);
         elsif v_entry ~ '^L-[0-9]{1,4}$' then
-            v_day := substr(v_entry, 3);
+            v_day := substr(v_entry, 3)::integer;
             if v_day not between 1 and 30 then
                 perform scheduler_internal.refuse_schedule(
                     schedule,

@@ -14,7 +14,7 @@ declare
     v_value integer;
 begin
     if token ~ '^[0-9]{1,4}$' then
-        v_value := token;
+        v_value := token::integer;
     elsif field = 'month' then
         v_value := array_position(
             '{JAN,FEB,MAR,APR,MAY,JUN,JUL,AUG,SEP,OCT,NOV,DEC}', upper(token collate "C"));

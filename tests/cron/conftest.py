@@ -18,6 +18,9 @@ def cron(server: Server, pooler: Pooler | None) -> Iterator[Connection[Any]]:
     """A superuser's connection to a migrated database, in autocommit."""
     name = server.clone_template()
     dsn = server.conninfo(name) if pooler is None else pooler.conninfo(name, user="postgres")
+    with psycopg.connect(server.conninfo(name), autocommit=True) as conn:
+        # What every caller in the schema has set; next_instant says what another one costs.
+        conn.execute(f"alter database {name} set search_path = pg_catalog, pg_temp".encode())
     with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as conn:
         yield conn
     server.drop_database(name)

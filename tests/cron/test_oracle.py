@@ -47,7 +47,6 @@ def answers(
 ) -> list[datetime | None]:
     """Returns what next_instant says, all in one statement."""
     with cron.transaction():
-        cron.execute("set local search_path = pg_catalog, pg_temp")
         # Day arithmetic and output must not depend on the session; and */n warns.
         cron.execute("set local timezone = 'America/New_York'")
         cron.execute("set local client_min_messages = error")
