@@ -9,13 +9,12 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Fires one instant, or skips it because an earlier fire of the job has not ended: the overlap
--- policy.
--- Returns whether it fired.
+-- Fires one instant, unless an earlier fire of the job has not ended: the overlap policy. Returns
+-- whether it fired; if not, the caller skips it.
 -- Locks: running rows of the job where overlap is cancel_running. The caller holds the schedule
 -- row, and finish() takes it before it ends an exclusive execution: so the answer holds until we
 -- commit.
--- Writes: waiting, or skipped_fires; running and history where overlap is cancel_running.
+-- Writes: waiting; running and history where overlap is cancel_running.
 declare
     v_held boolean := false;
     v_skip boolean := false;
@@ -36,8 +35,6 @@ begin
         end case;
     end if;
     if v_skip then
-        perform scheduler_internal.skip_fires(
-            s, fire_at, fire_at + interval '1 microsecond', 'skipped_overlap', at);
         return false;
     end if;
     perform scheduler_internal.insert_fires(s.shard, 'f', array[s.job_id], array[fire_at],

@@ -26,8 +26,7 @@ begin
         limit max_fires
         for update skip locked
     )
-    select array_agg(d.job_id), array_agg(d.next_fire_at),
-           array_agg(case when d.following <= coalesce(d.ends_at, d.following) then d.following end)
+    select array_agg(d.job_id), array_agg(d.next_fire_at), array_agg(d.following)
     into v_job_ids, v_fire_ats, v_followings
     from due d
     where (d.following is null or d.following > coalesce(least(at, d.ends_at), at))
@@ -53,7 +52,9 @@ begin
     perform scheduler_internal.insert_fires(
         shard, 'f', v_job_ids, v_fire_ats, v_followings, at, held => false);
     update scheduler_internal.schedules s
-    set next_fire_at = d.following, last_fire_at = d.fire_at
+    set next_fire_at = case when d.following <= coalesce(s.ends_at, d.following)
+                            then d.following end,
+        last_fire_at = d.fire_at
     from unnest(v_job_ids, v_fire_ats, v_followings) d(job_id, fire_at, following)
     where s.shard = fire_punctual.shard and s.job_id = d.job_id;
     return cardinality(v_job_ids);

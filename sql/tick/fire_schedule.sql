@@ -63,7 +63,7 @@ begin
     elsif s.misfire = 'fire_once' and v_first < v_newest then
         skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_newest, 'coalesced', at);
         v_first := v_newest;
-    elsif s.misfire = 'fire_all' and s.misfire_cap is not null then
+    elsif s.misfire = 'fire_all' and s.misfire_cap is not null and v_first < v_newest then
         v_instant := v_newest;
         for i in 2..s.misfire_cap loop
             exit when v_instant <= v_first;
@@ -81,7 +81,10 @@ begin
             fired := fired + 1;
             v_last_fired := v_first;
         else
-            skipped := skipped + 1;
+            -- What is in the way of this instant is in the way of all that are due now.
+            skipped := skipped
+                + scheduler_internal.skip_fires(s, v_first, null, 'skipped_overlap', at);
+            v_following := scheduler_internal.next_instant(s.spec, s.timezone, v_newest);
         end if;
         v_first := v_following;
     end loop;

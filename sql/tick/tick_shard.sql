@@ -26,7 +26,6 @@ as $$
 declare
     v_shard constant integer := scheduler_internal.check_shard(shard);
     v_now constant timestamptz := scheduler.now();
-    v_fired bigint;
     v_job_id uuid;
     v_verdicts record;
 begin
@@ -58,7 +57,8 @@ begin
         for update skip locked
     loop
         begin
-            v_verdicts := scheduler_internal.fire_schedule(v_shard, v_job_id, v_now, max_fires);
+            v_verdicts := scheduler_internal.fire_schedule(
+                v_shard, v_job_id, v_now, (max_fires - fired)::integer);
             fired := fired + v_verdicts.fired;
             skipped := skipped + v_verdicts.skipped;
         exception when data_exception then
