@@ -21,7 +21,13 @@ grant execute on function
 --    scheduler.describe(text)
 to scheduler_client, scheduler_reader, scheduler_admin;
 
--- Reading
+-- Reading. A view calls its functions with the rights of its reader; outside the view nobody finds
+-- this one, without USAGE of its schema.
+grant execute on function
+    scheduler_internal.instants(
+        scheduler_internal.schedule_spec, text, timestamptz, timestamptz, integer)
+to scheduler_client, scheduler_reader, scheduler_admin;
+
 grant select on
     scheduler.jobs, scheduler.executions, scheduler.attempts, scheduler.fires, scheduler.queues,
     scheduler.workers, scheduler.stats

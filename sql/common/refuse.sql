@@ -6,10 +6,11 @@ create or replace function scheduler_internal.refuse(
 )
 returns void
 language plpgsql
-immutable
+volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises. One place, so that every refusal has a message, the facts and the next step.
+-- Raises. One place, so that every refusal has a message, the facts and the next step. Volatile:
+-- the planner calls an immutable function of constants itself, also where nothing is refused.
 begin
     raise exception using errcode = code, message = message, detail = detail, hint = hint;
 end;

@@ -5,11 +5,11 @@ create or replace function scheduler_internal.instants(
     upto timestamptz,
     max_n integer
 ) returns setof timestamptz
-language plpgsql stable parallel safe
+language plpgsql stable parallel safe security definer
 set search_path = pg_catalog, pg_temp
 as $$
 -- All instants of a compiled schedule from from_time to upto, both included, oldest first, at
--- most max_n of them.
+-- most max_n of them. Security definer, because the view fires calls it with its reader's rights.
 declare
     v_instant timestamptz := from_time - interval '1 microsecond';
 begin
