@@ -9,8 +9,8 @@ and not the server.
 from __future__ import annotations
 
 import os
-import pwd
 import secrets
+import shlex
 import shutil
 import signal
 import socket
@@ -20,38 +20,14 @@ import time
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO
 
+from app.account import server_account, within_reach
 from app.binaries import Binaries, ClusterError, Origin, find_binaries
 
 SUPERUSER = "postgres"
 START_SECONDS = 60.0
 STOP_SECONDS = 60.0
 LOG_LIMIT_BYTES = 10_000_000
-
-
-def server_account() -> pwd.struct_passwd | None:
-    """Returns the account that the server must run as: PostgreSQL refuses to run as root. None: our own."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        try:
-            return pwd.getpwnam(name)
-        except KeyError:
-            continue
-    raise ClusterError("PostgreSQL does not run as root and there is no user postgres: `useradd -r postgres`")
-
-
-def is_reachable(path: Path, account: pwd.struct_passwd) -> bool:
-    """Tells whether that account may walk down to the path: every folder above it lets it through."""
-    for folder in path.resolve().parents:
-        if not folder.exists():
-            continue
-        found = folder.stat()
-        bit = 0o100 if found.st_uid == account.pw_uid else 0o010 if found.st_gid == account.pw_gid else 0o001
-        if not found.st_mode & bit:
-            return False
-    return True
 
 
 @dataclass
@@ -61,7 +37,10 @@ class Cluster:
     home: Path
     origin: Origin | None = None
     settings: dict[str, str] = field(default_factory=dict)
-    _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Settles on one spelling of the path: by it a running server is known."""
+        self.home = self.home.resolve()
 
     @property
     def data(self) -> Path:
@@ -83,7 +62,8 @@ class Cluster:
         """The programs that fit the data directory, or for a new one the preferred."""
         version = self.data / "PG_VERSION"
         major = int(version.read_text()) if version.exists() else None
-        return self._reachable(find_binaries(origin=self.origin if major is None else None, major=major))
+        binaries = find_binaries(origin=self.origin if major is None else None, major=major)
+        return within_reach(binaries, self.home)
 
     @property
     def port(self) -> int | None:
@@ -126,34 +106,30 @@ class Cluster:
         if self.pid() is None:
             if not self.data.exists():
                 self._initdb()
-            # A file that outlived its server would stop the next one if its number had been given anew.
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
             self._launch()
         self._wait_until_ready()
 
     def stop(self) -> None:
         """Stops the server: fast, that is, open transactions are rolled back; waits until it has gone."""
-        pid = self.pid()
-        if pid is None:
-            return
-        for sign in (signal.SIGINT, signal.SIGQUIT):
-            try:
-                os.kill(pid, sign)
-            except ProcessLookupError:
-                return
-            give_up_at = time.monotonic() + STOP_SECONDS
-            while time.monotonic() < give_up_at:
-                if not _is_postgres(pid, self.data):
-                    if self._child is not None:
-                        self._child.wait()
-                    return
-                time.sleep(0.02)
-        raise ClusterError(f"the local database (process {pid}) does not stop: see {self.log}")
+        if not (self._end(signal.SIGINT) or self._end(signal.SIGQUIT)):
+            raise ClusterError(f"the local database (process {self.pid()}) does not stop: see {self.log}")
 
     def kill(self) -> None:
-        """Ends the postmaster the hard way, as a power cut would: for tests of recovery."""
-        if pid := self.pid():
-            os.kill(pid, signal.SIGKILL)
+        """Ends the server the hard way: for tests of recovery."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, sign: signal.Signals) -> bool:
+        """Sends a signal to the server and tells whether it has gone."""
+        pid = self.pid()
+        if pid is None:
+            return True
+        os.kill(pid, sign)
+        give_up_at = time.monotonic() + STOP_SECONDS
+        while _is_postgres(pid, self.data):
+            if time.monotonic() > give_up_at:
+                return False
+            time.sleep(0.02)
+        return True
 
     def _initdb(self) -> None:
         draft = self.home / "data.new"
@@ -177,31 +153,59 @@ class Cluster:
         draft.rename(self.data)
 
     def _launch(self) -> None:
-        last_words = ""
-        for port in (self.port, None, None):
+        self._remove_foreign_pid()
+        port = self.port
+        give_up_at = time.monotonic() + START_SECONDS
+        while True:
             port = port if port is not None and _is_free(port) else _free_port()
-            (self.home / "port").write_text(f"{port}\n")
-            options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
-            options |= {"logging_collector": "off", "log_destination": "stderr"} | self.settings
-            command = [self.binaries.program("postgres"), "-D", str(self.data)]
-            command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-            if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
-                self.log.unlink()
-            with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
-                start = log.tell()
-                self._child = process = self._spawn(command, log)
-            give_up_at = time.monotonic() + START_SECONDS
-            while time.monotonic() < give_up_at and process.poll() is None:
-                if self._status() == "ready":
-                    return
-                time.sleep(0.02)
-            said = self.log.read_bytes()[start:].decode(errors="replace").splitlines()
-            last_words = next(
-                (s for s in said if "FATAL" in s or "PANIC" in s), said[-1] if said else "silence"
-            )
-            if "could not bind" not in " ".join(said):
+            said = self._try_launch(port)
+            if said is None:
+                return
+            text = " ".join(said)
+            if time.monotonic() > give_up_at or not ("could not bind" in text or "still in use" in text):
                 break
+            # The port was taken in between; or what a killed server left behind is still about to notice.
+            time.sleep(0.2)
+        last_words = next((line for line in said if "FATAL" in line or "PANIC" in line), said[-1])
         raise ClusterError(f"the local database did not start: {last_words.strip()} (whole log: {self.log})")
+
+    def _try_launch(self, port: int) -> list[str] | None:
+        """Starts the server and returns nothing, or what it said when it did not start."""
+        (self.home / "port").write_text(f"{port}\n")
+        options = {"listen_addresses": "127.0.0.1", "port": str(port), "unix_socket_directories": ""}
+        options |= {"logging_collector": "off", "log_destination": "stderr"} | self.settings
+        arguments = shlex.join(part for name, value in options.items() for part in ("-c", f"{name}={value}"))
+        start = self._prepare_log()
+        command = [self.binaries.program("pg_ctl"), "start", "-w", "-t", f"{START_SECONDS:.0f}"]
+        # In a session of its own, and no child of ours: it may outlive us.
+        done = self._run([*command, "-D", str(self.data), "-l", str(self.log), "-o", arguments])
+        if done.returncode == 0:
+            return None
+        said = self.log.read_bytes()[start:].decode(errors="replace").splitlines()
+        return said or [done.stderr.strip() or "no message"]
+
+    def _remove_foreign_pid(self) -> None:
+        """Removes a left-over pid file whose number has been given to somebody else.
+
+        PostgreSQL would take that process for a server and refuse. Any other left-over file stays: by it the
+        next server finds out whether parts of the last one still live.
+        """
+        path = self.data / "postmaster.pid"
+        try:
+            pid = int(path.read_text().split("\n", 1)[0])
+            os.kill(pid, 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            return
+        if "postgres" not in _command_line(pid):
+            path.unlink()
+
+    def _prepare_log(self) -> int:
+        """Makes the log, which the server's account writes, and returns where its next words will begin."""
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            self.log.unlink()
+        self.log.touch(mode=0o600)
+        self._give(self.log)
+        return self.log.stat().st_size
 
     def _wait_until_ready(self) -> None:
         give_up_at = time.monotonic() + START_SECONDS
@@ -217,74 +221,40 @@ class Cluster:
             return "stopped"
         return lines[7].strip() if len(lines) > 7 else "starting"
 
-    def _reachable(self, binaries: Binaries) -> Binaries:
-        """Copies the wheel's programs to where the server's account may read them, if it may not."""
-        account = server_account()
-        if account is None or is_reachable(binaries.directory / "postgres", account):
-            return binaries
-        copy = self.home / f"postgresql-{binaries.major}"
-        if not copy.exists():
-            self.home.mkdir(mode=0o711, parents=True, exist_ok=True)
-            draft = copy.with_suffix(".new")
-            shutil.rmtree(draft, ignore_errors=True)
-            shutil.copytree(binaries.directory.parent, draft, symlinks=True)
-            draft.rename(copy)
-        return Binaries(copy / "bin", binaries.major, binaries.origin)
-
     def _give(self, path: Path) -> None:
         if account := server_account():
             os.chown(path, account.pw_uid, account.pw_gid)
 
     def _run(self, command: list[str]) -> subprocess.CompletedProcess[str]:
-        user, group, groups = _identity()
+        account = server_account()
         return subprocess.run(
             command,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
             cwd="/",
-            user=user,
-            group=group,
-            extra_groups=groups,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            extra_groups=[] if account else None,
         )
-
-    def _spawn(self, command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        user, group, groups = _identity()
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            start_new_session=True,
-            user=user,
-            group=group,
-            extra_groups=groups,
-        )
-
-
-def _identity() -> tuple[int | None, int | None, list[int] | None]:
-    """Returns user, group and further groups of the server's processes, as subprocess takes them."""
-    account = server_account()
-    return (None, None, None) if account is None else (account.pw_uid, account.pw_gid, [])
 
 
 def _is_postgres(pid: int, data: Path) -> bool:
-    """Tells whether that process is our postmaster: the number in a left-over file may be anyone's by now.
+    """Tells whether that process is our server: the number in a left-over file may be anyone's by now."""
+    line = _command_line(pid)
+    return "postgres" in line and f"-D {data} " in line
 
-    Its command line tells, and unlike its working directory any user may read it.
-    """
+
+def _command_line(pid: int) -> str:
+    """Returns a process's command line, which, unlike its working directory, any user may read."""
     if Path("/proc/self/cmdline").exists():
         try:
-            arguments = (
-                Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            )
+            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except (FileNotFoundError, ProcessLookupError):
-            return False
-    else:
-        ps = ["ps", "-o", "args=", "-p", str(pid)]
-        arguments = subprocess.run(ps, capture_output=True, text=True, check=False).stdout
-    return "postgres" in arguments and f"-D {data} " in arguments
+            return ""
+    ps = ["ps", "-o", "args=", "-p", str(pid)]
+    return subprocess.run(ps, capture_output=True, text=True, check=False).stdout
 
 
 def _is_free(port: int) -> bool:

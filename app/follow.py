@@ -94,16 +94,24 @@ def format_execution(row: dict[str, Any]) -> str:
     if row["started_at"] is not None:
         seconds = (row["finished_at"] - row["started_at"]).total_seconds()
         took = f"{seconds * 1000:.0f} ms" if seconds < 1 else f"{seconds:.1f} s"
-    said = row["error"] if row["status"] != "succeeded" and row["error"] is not None else row["result"]
-    if isinstance(said, dict) and "message" in said:
-        said = said["message"]
-    text = "" if said is None else said if isinstance(said, str) else json.dumps(said, ensure_ascii=False)
-    text = " ".join(text.split())
+    text = " ".join(_summary(row["result"] if row["error"] is None else row["error"]).split())
     if len(text) > LONGEST_RESULT:
         text = f"{text[: LONGEST_RESULT - 1]}…"
     name = row["job_name"] or str(row["execution_id"])
     at = row["finished_at"].astimezone()
     return f"{at:%H:%M:%S}  {name:<20} {row['job_type']:<8} {row['status']:<10} {took:>8}  {text}".rstrip()
+
+
+def _summary(said: Any) -> str:
+    """Returns what a person looks for first in a result or an error."""
+    match said:
+        case None:
+            return ""
+        case str(text) | {"message": str(text)} | {"stdout": str(text)}:
+            return text
+        case {"status": status, "body": body}:
+            return f"{status} {body}"
+    return json.dumps(said, ensure_ascii=False)
 
 
 def _first_id(at: datetime) -> UUID:

@@ -11,8 +11,9 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
+from app.account import is_reachable, server_account
 from app.binaries import ClusterError
-from app.cluster import Cluster, is_reachable, server_account
+from app.cluster import Cluster
 
 DATABASE = "pgtick"
 

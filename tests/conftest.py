@@ -116,6 +116,15 @@ def pooler(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture
+def server_folder() -> Iterator[Path]:
+    """A folder that the account can reach as which a server runs: pytest's own are closed to others."""
+    folder = Path(tempfile.mkdtemp(prefix="pgtick-test-", dir=fast_folder()))
+    folder.chmod(0o711)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
 def database(server: Server, pooler: Pooler | None) -> Iterator[Database]:
     """A database of the test's own with today's schema."""
     name = server.clone_template()

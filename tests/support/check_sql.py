@@ -1,8 +1,8 @@
 """Checks that every file of SQL that is applied again and again can be: part of `make check`.
 
 Each statement must leave a database that has it as it was. So: create or replace, comment, drop … if exists,
-grant, revoke, alter … owner or set, and do blocks, which decide for themselves. A file makes one function or view
-and has its name.
+grant, revoke, alter … owner or set, and do blocks, which decide for themselves. A file makes one function or
+view and has its name.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ def problems_of(path: Path, text: str) -> list[str]:
     created: set[str] = set()
     for raw in statements:
         statement: Any = raw.stmt
-        match statement:
-            case ast.CreateFunctionStmt():
-                created.add(statement.funcname[-1].sval)
-                fine = statement.replace
-            case ast.ViewStmt():
-                created.add(statement.view.relname)
-                fine = statement.replace
-            case ast.DropStmt():
-                fine = statement.missing_ok
-            case _:
-                fine = isinstance(statement, REPEATABLE)
+        kind = type(statement)
+        if kind is ast.CreateFunctionStmt:
+            created.add(statement.funcname[-1].sval)
+            fine = statement.replace
+        elif kind is ast.ViewStmt:
+            created.add(statement.view.relname)
+            fine = statement.replace
+        elif kind is ast.DropStmt:
+            fine = statement.missing_ok
+        else:
+            fine = kind in REPEATABLE
         if not fine:
             line = text.count("\n", 0, raw.stmt_location or 0) + 1
-            problems.append(f"{name_of(path)}:{line}: {type(statement).__name__} cannot be applied twice")
+            problems.append(f"{name_of(path)}:{line}: {kind.__name__} cannot be applied twice")
     if path != GRANTS and created != {path.stem}:
         problems.append(
             f"{name_of(path)}: creates {', '.join(sorted(created)) or 'nothing'}, not {path.stem}"

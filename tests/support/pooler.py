@@ -12,7 +12,8 @@ from pathlib import Path
 
 import psycopg
 
-from app.cluster import Cluster, server_account
+from app.account import server_account
+from app.cluster import Cluster
 
 SHIPPED = Path(__file__).resolve().parents[2] / "pgbouncer.ini"
 ADMIN = "postgres"

@@ -1,0 +1,193 @@
+"""The command line: exit codes, and errors of one line that name the fix."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Database
+from tests.support.cli import PGTICK, environment, error_line, pgtick
+
+
+def test_without_a_database_the_fix_is_named(server_folder: Path) -> None:
+    for command in (["jobs", "list"], ["migrate"], ["psql"], ["ticker"], ["worker"], ["preview", "@daily"]):
+        line = error_line(pgtick(*command, PGTICK_DATA_DIR=str(server_folder)))
+        assert "DB_WRITE_CONNECTION_STRING" in line
+        assert "pgtick up" in line
+
+
+def test_no_server() -> None:
+    line = error_line(pgtick("migrate", DB_WRITE_CONNECTION_STRING="host=127.0.0.1 port=1 dbname=x user=x"))
+    assert line.startswith("pgtick: no database answers at 127.0.0.1:1 (connection refused): ")
+
+
+def test_unknown_host() -> None:
+    line = error_line(pgtick("migrate", DB_WRITE_CONNECTION_STRING="postgresql://x@nowhere.invalid/x"))
+    assert "host name is not known" in line
+
+
+def test_wrong_password(database: Database) -> None:
+    conninfo = f"{database.dsn(direct=True)} password=wrong"
+    line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING=conninfo))
+    assert "password authentication failed" in line
+    assert "correct user and password" in line
+
+
+def test_missing_database(database: Database) -> None:
+    conninfo = f"{database.dsn(direct=True)} dbname=not_there"
+    line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING=conninfo))
+    assert 'database "not_there" does not exist: create it' in line
+
+
+@pytest.mark.parametrize("command", [["jobs", "list"], ["executions", "list"], ["preview", "@daily"]])
+def test_old_schema(empty_database: Database, command: list[str]) -> None:
+    line = error_line(pgtick(*command, DB_WRITE_CONNECTION_STRING=empty_database.dsn()))
+    assert "run `pgtick migrate`" in line
+
+
+def test_malformed_connection_string_is_not_repeated() -> None:
+    line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING="postgresql:/user:hunter2@host/x"))
+    assert "DB_WRITE_CONNECTION_STRING" in line
+    assert "hunter2" not in line
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ["--nope"],
+        ["nope"],
+        ["preview"],
+        ["preview", "@daily", "-n", "x"],
+        ["jobs", "list", "--nope"],
+        ["migrate", "x"],
+    ],
+)
+def test_wrong_usage_is_two(args: list[str]) -> None:
+    assert "--help" in error_line(pgtick(*args), code=2)
+
+
+def test_help_names_every_command() -> None:
+    done = pgtick("--help")
+    assert done.returncode == 0
+    for name in (
+        "up",
+        "migrate",
+        "ticker",
+        "worker",
+        "psql",
+        "doctor",
+        "preview",
+        "jobs",
+        "import",
+        "executions",
+    ):
+        assert f"\n  {name} " in done.stdout
+
+
+def test_unknown_variable_is_told_with_the_nearest(empty_database: Database) -> None:
+    done = pgtick("migrate", "--check", DB_WRITE_CONNECTION_STRING=empty_database.dsn(), PGTICK_QUEUE="a")
+    assert "pgtick: warning: PGTICK_QUEUE is not known: did you mean PGTICK_QUEUES?" in done.stderr
+
+
+def test_variable_from_a_file(database: Database, tmp_path: Path) -> None:
+    secret = tmp_path / "dsn"
+    secret.write_text(f"{database.dsn()}\n")
+    assert pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING_FILE=str(secret)).returncode == 0
+    line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING_FILE=str(tmp_path / "none")))
+    assert "DB_WRITE_CONNECTION_STRING_FILE cannot be read" in line
+
+
+def test_psql_takes_its_own_arguments(database: Database) -> None:
+    done = pgtick("psql", "-Atc", "select 1 + 1", DB_WRITE_CONNECTION_STRING=database.dsn(direct=True))
+    assert (done.returncode, done.stdout) == (0, "2\n")
+
+
+def test_psql_keeps_the_password_off_its_command_line(database: Database) -> None:
+    shown = "\\! tr '\\0' ' ' < /proc/$PPID/cmdline"
+    done = pgtick("psql", "-Atc", shown, DB_WRITE_CONNECTION_STRING=database.dsn(direct=True))
+    assert database.name in done.stdout
+    assert database.server.cluster.password("postgres") not in done.stdout
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"{' '.join(PGTICK)} migrate --sql | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "begin;\n", "")
+
+
+def test_doctor_is_content_with_a_migrated_database(database: Database) -> None:
+    done = pgtick("doctor", "-o", "json", DB_WRITE_CONNECTION_STRING=database.dsn(direct=True))
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["database"]["status"] == "ok"
+    assert checks["schema"] == {"check": "schema", "status": "ok", "detail": "up to date", "fix": ""}
+    assert database.server.cluster.password("postgres") not in done.stdout
+
+
+def test_doctor_finds_what_is_bad(empty_database: Database) -> None:
+    done = pgtick(
+        "doctor",
+        "-o",
+        "json",
+        DB_WRITE_CONNECTION_STRING=empty_database.dsn(),
+        DB_READ_REPLICA_1="host=127.0.0.1 port=1",
+        PGTICK_SQL_CONNECTION_STRING=f"{empty_database.dsn()} password=wrong",
+    )
+    assert error_line(done) == "pgtick: bad: schema, SQL jobs' login, replica 1"
+    checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["schema"]["fix"] == "run `pgtick migrate`"
+    assert checks["replica 1"]["fix"] == "start it, or correct host and port in the connection string"
+
+
+def test_doctor_refuses_a_sql_login_with_rights(database: Database) -> None:
+    for user, status in (("postgres", "fail"), ("pgtick_worker", "fail"), ("pgtick_sql", "ok")):
+        done = pgtick(
+            "doctor",
+            "-o",
+            "json",
+            DB_WRITE_CONNECTION_STRING=database.dsn(direct=True),
+            PGTICK_SQL_CONNECTION_STRING=database.dsn(user=user, direct=True),
+        )
+        checks = {check["check"]: check["status"] for check in json.loads(done.stdout)["checks"]}
+        assert checks["SQL jobs' login"] == status, user
+
+
+def test_preview_shows_local_time_and_utc(database: Database) -> None:
+    done = pgtick(
+        *(
+            "preview",
+            "30 2 * * *",
+            "--timezone",
+            "Europe/Berlin",
+            "-n",
+            "2",
+            "--after",
+            "2027-03-27T12:00+01:00",
+        ),
+        DB_WRITE_CONNECTION_STRING=database.dsn(),
+    )
+    # 02:30 does not exist on the 28th: Debian's cron runs the job at the end of the gap.
+    assert done.stdout.splitlines()[1:] == [
+        "Sun 2027-03-28 03:00:00 CEST   2027-03-28 01:00:00 UTC",
+        "Mon 2027-03-29 02:30:00 CEST   2027-03-29 00:30:00 UTC",
+    ]
+
+
+def test_preview_asks_croniter(database: Database) -> None:
+    for schedule in ("*/7 1 * * mon", "30 5 0 1 1 *", "0 0 29 2 *"):
+        done = pgtick("preview", schedule, "--check", DB_WRITE_CONNECTION_STRING=database.dsn())
+        assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "croniter agrees on 5 (in UTC)"), (
+            schedule
+        )
+    done = pgtick("preview", "every 15 minutes", "--check", DB_WRITE_CONNECTION_STRING=database.dsn())
+    assert "croniter cannot tell" in done.stdout
+
+
+def test_preview_of_a_wrong_schedule_is_one_line(database: Database) -> None:
+    for args in (["61 * * * *"], ["@daily", "--timezone", "Mars/Olympus"], ["@daily", "--after", "soon"]):
+        done = pgtick("preview", *args, DB_WRITE_CONNECTION_STRING=database.dsn())
+        error_line(done, code=2 if "--after" in args else 1)

@@ -1,0 +1,38 @@
+"""Runs `pgtick` as a person would: as a program, by its exit code and what it prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PGTICK = (sys.executable, "-m", "app")
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Returns this process's environment without any setting of pgtick, plus those given."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PGTICK_", "DB_", "PG", "XDG_DATA"))}
+    return kept | {"PYTHONPATH": str(ROOT)} | variables
+
+
+def pgtick(*args: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end with these environment variables."""
+    return subprocess.run(
+        [*PGTICK, *args],
+        env=environment(**variables),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def error_line(done: subprocess.CompletedProcess[str], *, code: int = 1) -> str:
+    """Returns the one line that a failed command said, having checked that it is one."""
+    assert done.returncode == code, done
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    return lines[0]
