@@ -51,7 +51,7 @@ begin
             '54000');
     end if;
     -- What is due and undecided belongs to the tick.
-    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, v_now);
+    perform scheduler_internal.settle_job(v_job, v_now);
 
     v_fire_ats := array(
         select i from unnest(v_fire_ats) i

@@ -22,7 +22,7 @@ begin
     if v_old = definition then
         return;
     end if;
-    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, v_now);
+    perform scheduler_internal.settle_job(v_job, v_now);
     update scheduler_internal.jobs j
     set version = v_job.version + 1, updated_at = v_now
     where j.shard = v_job.shard and j.job_id = v_job.job_id;

@@ -13,7 +13,7 @@ declare
     v_job scheduler_internal.jobs;
 begin
     v_job := scheduler_internal.lock_job(job_id);
-    perform scheduler_internal.fire_schedule(v_job.shard, v_job.job_id, scheduler.now());
+    perform scheduler_internal.settle_job(v_job, scheduler.now());
     delete from scheduler_internal.schedules s
     where s.shard = v_job.shard and s.job_id = v_job.job_id;
     delete from scheduler_internal.jobs j where j.shard = v_job.shard and j.job_id = v_job.job_id;

@@ -14,8 +14,6 @@ declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;
     v_now timestamptz := scheduler.now();
-    v_newest timestamptz;
-    v_next timestamptz;
 begin
     v_job := scheduler_internal.lock_job(job_id);
     select s.* into v_schedule from scheduler_internal.schedules s
@@ -23,24 +21,15 @@ begin
     if v_job.paused_at is null and v_schedule.broken_reason is null then
         return;
     end if;
-    v_next := v_schedule.set_aside_at;
-    perform scheduler_internal.check_time_zone(v_schedule.timezone);
-    if v_job.paused_at is not null and v_next <= v_now then
-        v_newest := greatest(v_next, scheduler_internal.last_instant(v_schedule.spec,
-            v_schedule.timezone, coalesce(least(v_now, v_schedule.ends_at), v_now)));
-        perform scheduler_internal.ensure_partition(
-            'skipped_fires', (v_now at time zone 'UTC')::date);
-        insert into scheduler_internal.skipped_fires
-            (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
-        values (v_job.shard, v_job.job_id, v_schedule.job_version, v_next, v_newest,
-                'skipped_paused', v_now);
-        v_next := scheduler_internal.next_instant(v_schedule.spec, v_schedule.timezone, v_newest);
-        if v_next > v_schedule.ends_at then
-            v_next := null;
-        end if;
+    if v_schedule.broken_reason is not null then
+        perform scheduler_internal.check_time_zone(v_schedule.timezone);
+        update scheduler_internal.schedules s
+        set broken_reason = null
+        where s.shard = v_job.shard and s.job_id = v_job.job_id;
     end if;
+    perform scheduler_internal.settle_job(v_job, v_now);
     update scheduler_internal.schedules s
-    set next_fire_at = v_next, set_aside_at = null, broken_reason = null
+    set next_fire_at = s.set_aside_at, set_aside_at = null
     where s.shard = v_job.shard and s.job_id = v_job.job_id;
     update scheduler_internal.jobs j
     set paused_at = null, pause_reason = null, updated_at = v_now

@@ -44,7 +44,7 @@ begin
     -- The many schedules with one instant due and nothing in its way: all at once.
     begin
         fired := scheduler_internal.fire_punctual(v_shard, v_now, max_fires);
-    exception when data_exception then
+    exception when data_exception or integrity_constraint_violation or case_not_found then
         null;  -- one of them is broken: below, one by one, it is found
     end;
 
@@ -61,7 +61,7 @@ begin
                 v_shard, v_job_id, v_now, (max_fires - fired)::integer);
             fired := fired + v_verdicts.fired;
             skipped := skipped + v_verdicts.skipped;
-        exception when data_exception then
+        exception when data_exception or integrity_constraint_violation or case_not_found then
             perform scheduler_internal.set_aside(v_shard, v_job_id, sqlerrm);
         end;
         exit when fired >= max_fires;
