@@ -110,7 +110,7 @@ class Engine:
     def fingerprint(self) -> str:
         """Returns a hash of all rows of all our tables."""
         tables = self.select(
-            "select format('scheduler_internal.%%I', relname) as name from pg_class"
+            "select 'scheduler_internal.' || relname as name from pg_class"
             " where relnamespace = 'scheduler_internal'::regnamespace and relkind in ('r', 'p')"
             " and not relispartition order by relname"
         )
