@@ -47,8 +47,8 @@ def _translate_item(index: int, item: str) -> str:
     if match := _STEP_WITHOUT_RANGE.fullmatch(item):
         start, step = match["start"], match["step"]
         raise CronFieldError(
-            f'"{item}" in the {_NAMES[index]} field has a step without a range: to cron it is {start} alone',
-            f"write {start} or {start}-{_BOUNDS[index][1]}/{step}",
+            f'"{item}" in the {_NAMES[index]} field has a step without a range, which cron refuses',
+            f"write {start}-{_BOUNDS[index][1]}/{step}, or {start} alone",
         )
     if _ITEM.fullmatch(item):
         return item

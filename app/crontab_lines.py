@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# name = value, either of them in quotes or not; text after a closing quote is an error.
+# name = value, either of them in quotes or not; text after a closing quote is an error. Debian's cron wants
+# quotes around an empty value, cronie does not.
 _VARIABLE = re.compile(
     r"""(?:"(?P<double>[^"=]*)"|'(?P<single>[^'=]*)'|(?P<bare>[^\s="'][^\s=]*))\s*=\s*"""
     r"""(?:"(?P<in_double>[^"]*)"|'(?P<in_single>[^']*)'|(?P<plain>[^"'\s].*)?)\s*"""
 )
-# The dash keeps cron's log quiet. Minutes have no names, so prose is no entry.
+# The dash keeps the log quiet (in cronie). Minutes have no names, so prose is no entry.
 _ENTRY = re.compile(r"-?(?P<schedule>@\S+|[0-9*~]\S*(?:[ \t]+\S+){4})[ \t]+(?P<rest>\S.*)")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _ANACRON = re.compile(r"(?:[0-9]+|@[a-z]+)[ \t]+[0-9]+[ \t]+[A-Za-z][\w-]*\.[\w.-]+[ \t]+\S")
@@ -77,7 +78,9 @@ def read_crontab(data: bytes, *, path: Path | None = None, system: bool | None =
     texts = [_text(line) for line in lines]
     crontab = Crontab(_has_users(texts, path) if system is None else system)
     if lines[-1].strip():
-        crontab.note(len(lines), "the last line has no newline: cron would ignore it, here it counts")
+        crontab.note(
+            len(lines), "the last line has no newline, for which cron ignores the file: here it counts"
+        )
     if b"\r\n" in data:
         line = data.count(b"\n", 0, data.index(b"\r\n")) + 1
         crontab.note(line, "a Windows line end, which cron would hand to the command: left out")
