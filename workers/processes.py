@@ -65,12 +65,27 @@ class Keeper:
         os.write(self._process.stdin.fileno(), line.encode() + b"\n")  # under PIPE_BUF: whole or not at all
 
 
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Tells when the process itself has ended; asyncio's wait() waits for all who hold its pipes."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=65_536, loop=loop)
+        self.exited: asyncio.Future[None] = loop.create_future()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        if not self.exited.done():
+            self.exited.set_result(None)
+
+
 class Group:
     """A child process that leads its own process group."""
 
-    def __init__(self, process: asyncio.subprocess.Process, keeper: Keeper) -> None:
-        self._process = process
+    def __init__(self, transport: asyncio.SubprocessTransport, protocol: _Protocol, keeper: Keeper) -> None:
+        self._transport = transport
+        self._protocol = protocol
         self._keeper = keeper
+        self.pid = transport.get_pid()
 
     @classmethod
     async def spawn(
@@ -86,7 +101,9 @@ class Group:
         pass_fds: Sequence[int] = (),
     ) -> Group:
         """Start a program as the leader of a session and process group of its own."""
-        process = await asyncio.create_subprocess_exec(
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.subprocess_exec(
+            lambda: _Protocol(loop),
             *args,
             stdin=stdin,
             stdout=stdout,
@@ -96,33 +113,57 @@ class Group:
             pass_fds=pass_fds,
             start_new_session=True,
         )
-        keeper.add(process.pid)
-        return cls(process, keeper)
+        keeper.add(transport.get_pid())
+        return cls(transport, protocol, keeper)
 
     @property
-    def process(self) -> asyncio.subprocess.Process:
-        """The leader."""
-        return self._process
+    def stdin(self) -> asyncio.StreamWriter:
+        """The leader's standard input, where it is a pipe."""
+        assert self._protocol.stdin is not None  # noqa: S101
+        return self._protocol.stdin
+
+    @property
+    def stdout(self) -> asyncio.StreamReader:
+        """The leader's standard output, where it is a pipe."""
+        assert self._protocol.stdout is not None  # noqa: S101
+        return self._protocol.stdout
+
+    @property
+    def stderr(self) -> asyncio.StreamReader:
+        """The leader's standard error, where it is a pipe."""
+        assert self._protocol.stderr is not None  # noqa: S101
+        return self._protocol.stderr
+
+    async def wait(self) -> int:
+        """Wait until the leader has ended, and return how."""
+        await asyncio.shield(self._protocol.exited)
+        returncode = self._transport.get_returncode()
+        assert returncode is not None  # noqa: S101 - it has ended
+        return returncode
 
     async def end(self, *, grace_seconds: float) -> None:
         """Ask the whole group to end, and kill what has not after the grace."""
         try:
-            if grace_seconds > 0 and self._process.returncode is None:
+            if grace_seconds > 0 and self._transport.get_returncode() is None:
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGTERM)
+                    os.killpg(self.pid, signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(grace_seconds):
-                        await self._process.wait()
+                        await self.wait()
         finally:
             await self.kill()
 
     async def kill(self) -> None:
         """Kill what is left of the group: the leader, if it runs, and everything that it started."""
-        kill_group(self._process.pid)
+        kill_group(self.pid)
         try:
-            await self._process.wait()
+            await self.wait()
         finally:
-            self._keeper.remove(self._process.pid)
+            self._keeper.remove(self.pid)
+
+    def close(self) -> None:
+        """Let go of the pipes, which a process that left the group may hold open."""
+        self._transport.close()
 
 
 def describe_exit(returncode: int) -> str:

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from asyncio.subprocess import DEVNULL
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from workers.documents import HeadTail
@@ -18,6 +18,8 @@ from workers.processes import Group, Keeper, describe_exit
 READY_SECONDS = 60.0
 CLOSE_SECONDS = 1.0
 OUTPUT_BYTES = 16_384
+# More than a pipe holds; not until it is empty, because a fork of the handler could fill it for ever.
+PIPE_READS = 16
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 
 
@@ -36,8 +38,9 @@ class Output:
 
     def take(self) -> str:
         """Return what came since the last call, all of it that is already in the pipe."""
-        while self._read():
-            pass
+        for _ in range(PIPE_READS):
+            if not self._read():
+                break
         kept, self._kept = self._kept, HeadTail(limit_bytes=OUTPUT_BYTES)
         return kept.text()
 
@@ -67,7 +70,7 @@ class Child:
         self._group = group
         self._reader = reader
         self._writer = writer
-        self._exit = asyncio.create_task(group.process.wait())
+        self._exit = asyncio.create_task(group.wait())
         self.output = output
 
     @classmethod
@@ -97,10 +100,9 @@ class Child:
             async with asyncio.timeout(READY_SECONDS):
                 await child.receive()
         except (ChildDiedError, TimeoutError) as error:
+            last_line = output.take().strip().rpartition("\n")[2]
             await child.kill()
-            reason = (
-                output.take().strip().rpartition("\n")[2] or str(error) or f"not ready in {READY_SECONDS:g} s"
-            )
+            reason = last_line or str(error) or f"not ready in {READY_SECONDS:g} s"
             raise ChildDiedError(f"no process for handlers: {reason}") from None
         except BaseException:
             await child.kill()
@@ -140,6 +142,7 @@ class Child:
         """Kill the child and everything that it started."""
         self._writer.close()
         await self._group.kill()
+        self._group.close()
         self.output.close()
 
     async def _frame(self) -> dict[str, Any]:
@@ -182,6 +185,3 @@ class ChildPool:
         idle, self._idle = self._idle, []
         for child in idle:
             await child.kill()
-
-
-Report = Callable[[Any], None]

@@ -86,18 +86,14 @@ def _input(execution: Execution) -> bytes:
 
 
 async def _follow(group: Group, run: Run, stdin: bytes) -> Outcome:
-    process = group.process
-    assert process.stdin is not None  # noqa: S101 - all three are pipes
-    assert process.stdout is not None  # noqa: S101
-    assert process.stderr is not None  # noqa: S101
     out, err = HeadTail(limit_bytes=STREAM_BYTES), HeadTail(limit_bytes=STREAM_BYTES)
     pipes = [
-        asyncio.create_task(_feed(process.stdin, stdin)),
-        asyncio.create_task(_collect(process.stdout, out)),
-        asyncio.create_task(_collect(process.stderr, err)),
+        asyncio.create_task(_feed(group.stdin, stdin)),
+        asyncio.create_task(_collect(group.stdout, out)),
+        asyncio.create_task(_collect(group.stderr, err)),
     ]
     try:
-        await process.wait()
+        returncode = await group.wait()
         # What the command left running in its group ends with it, and lets go of the pipes.
         await group.kill()
         await asyncio.wait(pipes, timeout=PIPE_CLOSE_SECONDS)
@@ -108,8 +104,11 @@ async def _follow(group: Group, run: Run, stdin: bytes) -> Outcome:
         for pipe in pipes:
             pipe.cancel()
         await asyncio.gather(*pipes, return_exceptions=True)
-    returncode = process.returncode
-    assert returncode is not None  # noqa: S101 - it was waited for
+        group.close()
+    return _outcome(returncode, out, err)
+
+
+def _outcome(returncode: int, out: HeadTail, err: HeadTail) -> Outcome:
     result = to_json(
         {
             "exit_code": returncode,

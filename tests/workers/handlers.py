@@ -1,0 +1,168 @@
+"""Handlers that behave, and handlers that do what handlers must not do."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from workers import Context, Permanent, RetryAfter, handler
+
+
+@handler("echo")
+def echo(ctx: Context) -> Any:
+    return {"payload": ctx.payload, "attempt": ctx.attempt, "pid": os.getpid(), "job": ctx.job_name}
+
+
+@handler("echo-async")
+async def echo_async(ctx: Context) -> Any:
+    await asyncio.sleep(0)
+    return {"payload": ctx.payload, "pid": os.getpid()}
+
+
+@handler("echo-thread", mode="thread")
+def echo_thread(ctx: Context) -> Any:
+    ctx.progress({"step": 1})
+    return {"payload": ctx.payload, "pid": os.getpid()}
+
+
+@handler("echo-loop", mode="async")
+async def echo_loop(ctx: Context) -> Any:
+    ctx.progress({"step": 1})
+    await asyncio.sleep(0)
+    return {"payload": ctx.payload, "pid": os.getpid()}
+
+
+@handler("raise")
+def raises(ctx: Context) -> None:
+    raise ValueError("no luck")
+
+
+@handler("raise-loop", mode="async")
+async def raises_on_loop(ctx: Context) -> None:
+    raise ValueError("no luck")
+
+
+@handler("permanent")
+def permanent(ctx: Context) -> None:
+    raise Permanent("no such user")
+
+
+@handler("later")
+async def later(ctx: Context) -> None:
+    raise RetryAfter(42, "the quota is used up")
+
+
+@handler("sys-exit")
+def sys_exit(ctx: Context) -> None:
+    sys.exit(3)
+
+
+@handler("sys-exit-thread", mode="thread")
+def sys_exit_thread(ctx: Context) -> None:
+    sys.exit(3)
+
+
+@handler("os-exit")
+def os_exit(ctx: Context) -> None:
+    print("about to leave")
+    os._exit(137)
+
+
+@handler("segfault")
+def segfault(ctx: Context) -> None:
+    ctypes.string_at(0)
+
+
+@handler("fork")
+def fork(ctx: Context) -> int:
+    pid = os.fork()
+    return pid or 99
+
+
+@handler("fork-and-exit")
+def fork_and_exit(ctx: Context) -> None:
+    if os.fork() == 0:
+        time.sleep(600)
+    os._exit(1)
+
+
+@handler("flood")
+def flood(ctx: Context) -> str:
+    line = "x" * 1023 + "\n"
+    for _ in range(ctx.payload["lines"]):
+        sys.stdout.write(line)
+    return "done"
+
+
+@handler("big-result")
+def big_result(ctx: Context) -> str:
+    return "y" * 10_000_000
+
+
+@handler("odd-result")
+def odd_result(ctx: Context) -> Any:
+    return ["\0", "\ud800", "\\u0000", "ok"]
+
+
+@handler("no-json")
+def no_json(ctx: Context) -> Any:
+    return object()
+
+
+@handler("hang")
+def hang(ctx: Context) -> None:
+    Path(ctx.payload["started"]).write_text(str(os.getpid()))
+    time.sleep(600)
+
+
+@handler("polite")
+def polite(ctx: Context) -> str:
+    Path(ctx.payload["started"]).write_text(str(os.getpid()))
+    ctx.cancelled.wait(600)
+    return "stopped"
+
+
+def write(path: str, text: str) -> None:
+    Path(path).write_text(text)
+
+
+@handler("polite-async")
+async def polite_async(ctx: Context) -> None:
+    write(ctx.payload["started"], str(os.getpid()))
+    try:
+        await asyncio.sleep(600)
+    finally:
+        write(ctx.payload["started"] + ".cleaned", "yes")
+
+
+@handler("hold-gil")
+def hold_gil(ctx: Context) -> None:
+    Path(ctx.payload["started"]).write_text(str(os.getpid()))
+    ctypes.PyDLL(None).sleep(ctx.payload.get("seconds", 600))
+
+
+@handler("block-loop", mode="async")
+async def block_loop(ctx: Context) -> str:
+    time.sleep(ctx.payload["seconds"])  # noqa: ASYNC251 - that is what it is for
+    return "done"
+
+
+@handler("progress")
+def progress(ctx: Context) -> str:
+    for step in range(5):
+        ctx.progress({"step": step})
+    return "done"
+
+
+@handler("touch")
+def touch(ctx: Context) -> str:
+    """Notes a line in a file, so that a test can count the runs."""
+    with Path(ctx.payload["file"]).open("a") as file:
+        file.write(f"{ctx.execution_id} {ctx.attempt}\n")
+    time.sleep(ctx.payload.get("seconds", 0))
+    return "done"

@@ -1,0 +1,154 @@
+"""Commands: what goes in, what comes out, and that nothing of them stays behind."""
+
+from __future__ import annotations
+
+import json
+import resource
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workers.support import Bench, appears, is_alive, make_execution, run_once, until
+from workers.executions import Outcome
+from workers.executors.command import CommandExecutor
+from workers.processes import Keeper
+
+
+@pytest.fixture
+def executor(keeper: Keeper) -> CommandExecutor:
+    return CommandExecutor(keeper)
+
+
+async def run(executor: CommandExecutor, target: dict[str, Any], **changes: Any) -> Outcome:
+    return await run_once(executor, make_execution("command", target, **changes))
+
+
+def result(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.result is not None
+    document: dict[str, Any] = json.loads(outcome.result)
+    return document
+
+
+async def test_shell_line(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"shell": "echo out; echo err >&2"})
+    assert outcome.status == "succeeded"
+    assert result(outcome) == {"exit_code": 0, "stdout": "out\n", "stderr": "err\n", "dropped_bytes": 0}
+
+
+async def test_argument_list_meets_no_shell(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"args": ["echo", "$HOME; id"]})
+    assert result(outcome)["stdout"] == "$HOME; id\n"
+
+
+async def test_exit_status_fails_with_the_last_line(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"shell": "echo first >&2; echo 'disk full' >&2; exit 3"})
+    assert outcome.status == "failed"
+    assert outcome.error == {"type": "exit_status", "message": "the command exited with status 3: disk full"}
+    assert result(outcome)["exit_code"] == 3
+
+
+async def test_signal_is_named(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"shell": "kill -KILL $$"})
+    assert outcome.error is not None
+    assert outcome.error["message"] == "the command was killed by SIGKILL"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [{"args": ["no-such-program"]}, {"args": ["/etc/passwd"]}, {"args": ["true"], "cwd": "/no/such/folder"}],
+)
+async def test_what_cannot_start_is_not_retried(executor: CommandExecutor, target: dict[str, Any]) -> None:
+    outcome = await run(executor, target)
+    assert outcome.error is not None
+    assert outcome.error["type"] == "cannot_start"
+    assert outcome.error["retry"] is False
+
+
+async def test_environment_is_minimal(executor: CommandExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DB_WRITE_CONNECTION_STRING", "secret")
+    outcome = await run(executor, {"args": ["env"], "env": {"COLOUR": "blue", "LANG": "C"}}, attempt=2)
+    lines = result(outcome)["stdout"].splitlines()
+    assert "COLOUR=blue" in lines
+    assert "LANG=C" in lines
+    assert "PGTICK_ATTEMPT=2" in lines
+    assert any(line.startswith("PATH=/") for line in lines)
+    assert not any("secret" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("target", "payload", "expected"),
+    [
+        ({"args": ["cat"], "stdin": "text"}, {"n": 1}, "text"),
+        ({"args": ["cat"]}, {"n": 1}, '{"n": 1}'),
+        ({"args": ["cat"]}, None, ""),
+    ],
+)
+async def test_stdin(executor: CommandExecutor, target: dict[str, Any], payload: Any, expected: str) -> None:
+    assert result(await run(executor, target, payload=payload))["stdout"] == expected
+
+
+async def test_unread_stdin_is_no_failure(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"args": ["true"], "stdin": "x" * 1_000_000})
+    assert outcome.status == "succeeded"
+
+
+@pytest.mark.slow
+async def test_gigabyte_of_output_keeps_head_and_tail(executor: CommandExecutor) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    outcome = await run(executor, {"shell": "echo first; head -c 1G /dev/zero | tr '\\0' x; echo; echo last"})
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+    document = result(outcome)
+    assert document["stdout"].startswith("first\nxxx")
+    assert document["stdout"].endswith("xxx\nlast\n")
+    assert document["dropped_bytes"] > 1_000_000_000
+    assert len(outcome.result or "") < 65_536
+
+
+@pytest.mark.slow
+async def test_ignored_sigterm_is_killed_with_its_grandchild(
+    executor: CommandExecutor, tmp_path: Path
+) -> None:
+    pids = tmp_path / "pids"
+    line = (
+        f"trap '' TERM; (trap '' TERM; sleep 600) & echo $! $$ > {pids}.new; mv {pids}.new {pids}; wait; wait"
+    )
+    bench = Bench(executor, make_execution("command", {"shell": line}))
+    grandchild, leader = map(int, (await appears(pids)).split())
+    begun = time.monotonic()
+    await bench.stop("timeout")
+    assert 4 < time.monotonic() - begun < 7
+    assert not is_alive(leader)
+    await until(lambda: not is_alive(grandchild))
+
+
+async def test_polite_command_ends_with_sigterm(executor: CommandExecutor, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    bench = Bench(executor, make_execution("command", {"shell": f"echo $$ > {pid}; exec sleep 600"}))
+    await appears(pid)
+    begun = time.monotonic()
+    await bench.stop("cancelled")
+    assert time.monotonic() - begun < 2
+
+
+async def test_grandchild_that_holds_the_pipes_does_not_hold_the_run(
+    executor: CommandExecutor, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    begun = time.monotonic()
+    outcome = await run(executor, {"shell": f"sleep 600 & echo $! > {pid}; echo done"})
+    assert time.monotonic() - begun < 3
+    assert result(outcome)["stdout"] == "done\n"
+    await until(lambda: not is_alive(int(pid.read_text())))
+
+
+async def test_daemon_that_leaves_the_group_does_not_hold_the_run(
+    executor: CommandExecutor, tmp_path: Path
+) -> None:
+    pid = tmp_path / "pid"
+    line = f"setsid sh -c 'echo $$ > {pid}; exec sleep 20' & while [ ! -s {pid} ]; do :; done; echo done"
+    begun = time.monotonic()
+    outcome = await run(executor, {"shell": line})
+    assert time.monotonic() - begun < 5
+    assert result(outcome)["stdout"] == "done\n"

@@ -1,0 +1,227 @@
+"""Python handlers: what they give back, and that whatever one does, the worker and its neighbours live."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import time
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.workers.support import HANDLERS, Bench, appears, is_alive, make_execution, run_once
+from workers.executions import Outcome
+from workers.executors.children import ChildDiedError
+from workers.executors.python import PythonExecutor
+from workers.processes import Keeper
+from workers.registry import HandlerError, RetryAfter, handler, load_handlers
+from workers.settings import Settings, load_settings
+
+
+def make_settings(handlers: str = HANDLERS) -> Settings:
+    return load_settings({"DB_WRITE_CONNECTION_STRING": "unused", "PGTICK_HANDLERS": handlers})
+
+
+@pytest.fixture
+async def executor(keeper: Keeper) -> AsyncIterator[PythonExecutor]:
+    settings = make_settings()
+    executor = PythonExecutor(settings, handlers=load_handlers(settings.handler_modules), keeper=keeper)
+    await executor.start()
+    yield executor
+    await executor.close()
+
+
+def bench(executor: PythonExecutor, name: str, payload: Any = None) -> Bench:
+    return Bench(executor, make_execution("python", {"handler": name}, payload=payload))
+
+
+async def run(executor: PythonExecutor, name: str, payload: Any = None) -> Outcome:
+    return await bench(executor, name, payload).ended()
+
+
+def result(outcome: Outcome) -> Any:
+    assert outcome.status == "succeeded", outcome
+    assert outcome.result is not None
+    return json.loads(outcome.result)
+
+
+def error(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.status == "failed"
+    assert outcome.error is not None
+    return outcome.error
+
+
+async def test_default_mode_runs_in_a_warm_child(executor: PythonExecutor) -> None:
+    first = result(await run(executor, "echo", {"n": 1}))
+    second = result(await run(executor, "echo-async", {"n": 2}))
+    assert first["payload"] == {"n": 1}
+    assert first["job"] == "a job"
+    assert first["attempt"] == 1
+    assert first["pid"] == second["pid"] != os.getpid()
+
+
+@pytest.mark.parametrize("name", ["echo-thread", "echo-loop"])
+async def test_other_modes_run_here(executor: PythonExecutor, name: str) -> None:
+    running = bench(executor, name, {"n": 1})
+    assert result(await running.ended()) == {"payload": {"n": 1}, "pid": os.getpid()}
+    await asyncio.sleep(0)
+    assert running.progress == ['{"step":1}']
+
+
+async def test_many_at_once_have_a_child_each(executor: PythonExecutor, tmp_path: Path) -> None:
+    files = [tmp_path / str(number) for number in range(3)]
+    benches = [bench(executor, "polite", {"started": str(file)}) for file in files]
+    pids = {await appears(file) for file in files}
+    assert len(pids) == 3
+    await asyncio.gather(*(one.stop("cancelled") for one in benches))
+
+
+@pytest.mark.parametrize("name", ["raise", "raise-loop"])
+async def test_exception_is_told_with_its_traceback(executor: PythonExecutor, name: str) -> None:
+    told = error(await run(executor, name))
+    assert told["type"] == "ValueError"
+    assert told["message"] == "no luck"
+    assert 'raise ValueError("no luck")' in told["traceback"]
+    assert "retry" not in told
+
+
+async def test_permanent_failure_is_not_retried(executor: PythonExecutor) -> None:
+    assert error(await run(executor, "permanent"))["retry"] is False
+
+
+async def test_retry_after_sets_the_delay(executor: PythonExecutor) -> None:
+    outcome = await run(executor, "later")
+    assert error(outcome)["message"] == "the quota is used up"
+    assert outcome.retry_after == timedelta(seconds=42)
+
+
+@pytest.mark.parametrize("name", ["sys-exit", "sys-exit-thread"])
+async def test_sys_exit_is_a_failure(executor: PythonExecutor, name: str) -> None:
+    assert error(await run(executor, name))["message"] == "the handler called sys.exit(3)"
+    assert result(await run(executor, "echo"))["attempt"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("os-exit", "the handler's process exited with status 137"),
+        ("segfault", "the handler's process was killed by SIGSEGV"),
+        ("fork-and-exit", "the handler's process exited with status 1"),
+    ],
+)
+async def test_dead_child_fails_its_execution_only(
+    executor: PythonExecutor, tmp_path: Path, name: str, reason: str
+) -> None:
+    started = tmp_path / "started"
+    neighbour = bench(executor, "polite", {"started": str(started)})
+    await appears(started)
+    told = error(await run(executor, name))
+    assert told["message"] == reason
+    if name == "os-exit":
+        assert "about to leave" in told["output"]
+    assert result(await run(executor, "echo"))["attempt"] == 1
+    assert neighbour.outcome is None
+    await neighbour.stop("cancelled")
+
+
+async def test_fork_that_returns_does_not_answer(executor: PythonExecutor) -> None:
+    assert result(await run(executor, "fork")) != 99
+    assert result(await run(executor, "echo", "next"))["payload"] == "next"
+
+
+@pytest.mark.slow
+async def test_gigabyte_of_output_costs_no_memory(executor: PythonExecutor) -> None:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert result(await run(executor, "flood", {"lines": 1_000_000})) == "done"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000  # KB
+    assert result(await run(executor, "echo"))["attempt"] == 1
+
+
+async def test_big_result_is_capped(executor: PythonExecutor) -> None:
+    outcome = await run(executor, "big-result")
+    capped = result(outcome)
+    assert capped["truncated"] is True
+    assert capped["bytes"] == 10_000_002
+    assert len(outcome.result or "") < 65_536
+
+
+async def test_result_is_made_storable(executor: PythonExecutor) -> None:
+    assert result(await run(executor, "odd-result")) == ["\ufffd", "?", "\\u0000", "ok"]
+    assert "not storable as JSON" in error(await run(executor, "no-json"))["message"]
+
+
+async def test_progress_arrives_in_order(executor: PythonExecutor) -> None:
+    running = bench(executor, "progress")
+    assert result(await running.ended()) == "done"
+    assert running.progress == [f'{{"step":{step}}}' for step in range(5)]
+
+
+@pytest.mark.parametrize("name", ["hang", "hold-gil"])
+async def test_lost_lease_kills_at_once(executor: PythonExecutor, tmp_path: Path, name: str) -> None:
+    started = tmp_path / "started"
+    hanging = bench(executor, name, {"started": str(started)})
+    pid = int(await appears(started))
+    begun = time.monotonic()
+    await hanging.stop("lost")
+    assert time.monotonic() - begun < 1
+    assert not is_alive(pid)
+
+
+@pytest.mark.slow
+async def test_hanging_handler_is_killed_after_the_grace(executor: PythonExecutor, tmp_path: Path) -> None:
+    started = tmp_path / "started"
+    hanging = bench(executor, "hang", {"started": str(started)})
+    pid = int(await appears(started))
+    begun = time.monotonic()
+    await hanging.stop("cancelled")
+    assert 4 < time.monotonic() - begun < 7
+    assert not is_alive(pid)
+
+
+async def test_cancelled_handler_that_stops_keeps_its_child(executor: PythonExecutor, tmp_path: Path) -> None:
+    for name in ("polite", "polite-async"):
+        started = tmp_path / name
+        polite = bench(executor, name, {"started": str(started)})
+        pid = int(await appears(started))
+        begun = time.monotonic()
+        await polite.stop("cancelled")
+        assert time.monotonic() - begun < 2
+        assert result(await run(executor, "echo"))["pid"] == pid
+    assert (tmp_path / "polite-async.cleaned").exists()
+
+
+async def test_unknown_handler_is_refused(executor: PythonExecutor) -> None:
+    outcome = await run_once(executor, make_execution("python", {"handler": "os.system"}, payload="id"))
+    assert error(outcome)["type"] == "unknown_handler"
+
+
+async def test_handlers_that_do_not_load_are_told_at_start(keeper: Keeper) -> None:
+    executor = PythonExecutor(
+        make_settings("tests.workers.missing"), handlers=load_handlers([HANDLERS]), keeper=keeper
+    )
+    with pytest.raises(ChildDiedError, match=r"cannot load handlers from 'tests\.workers\.missing'"):
+        await executor.start()
+
+
+def test_handlers_are_checked_when_they_are_declared() -> None:
+    async def coroutine(_: object) -> None: ...
+
+    for declare in (
+        lambda: handler("no spaces"),
+        lambda: handler("x", mode="forkserver"),  # type: ignore[arg-type]
+        lambda: handler("x", mode="async")(lambda _: None),
+        lambda: handler("x", mode="thread")(coroutine),
+        lambda: handler("echo")(lambda _: None),
+    ):
+        load_handlers([HANDLERS])
+        with pytest.raises(HandlerError):
+            declare()
+
+
+def test_retry_after_takes_no_negative_time() -> None:
+    assert RetryAfter(-5).seconds == 0
