@@ -1,0 +1,1 @@
+"""Benchmarks: what this machine, this PostgreSQL and these functions do. `python -m loadtest` or `pgtick bench`."""
