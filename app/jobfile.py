@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _TOP = ("version", "name", "defaults", "jobs")
 _JOB = (*TARGET_KEYS, "schedule", "payload", "paused", *POLICIES)
 _INTEGER_RANGE = range(-(2**31), 2**31)
-_OFFSET = re.compile(r"(?:Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)$", re.IGNORECASE)
+_OFFSET = re.compile(r":[0-9]{2}(?:\.[0-9]+)? *(?:Z|UTC|[-+][0-9]{2}(?::?[0-9]{2})?)$", re.IGNORECASE)
 _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,79}")
 
 
@@ -121,10 +121,10 @@ class _Reader:
         before = len(self.problems)
         self._job = name
         entries = self.mapping(node)
-        if isinstance(node.value, dict):
-            self._unknown(entries, _JOB)
+        self._unknown(entries, _JOB)
         arguments: dict[str, Json] = {}
-        self._target(node, entries, arguments)
+        if isinstance(node.value, dict):
+            self._target(node, entries, arguments)
         if (schedule := entries.get("schedule")) is not None and schedule.value is not None:
             arguments["schedule"] = self._text("schedule", schedule)
         if (payload := entries.get("payload")) is not None:
@@ -144,7 +144,10 @@ class _Reader:
             line=node.line,
             arguments=arguments,
             paused=paused.value if paused is not None and isinstance(paused.value, bool) else None,
-            lines={key: entry.line for key, entry in (defaults | entries).items()},
+            lines={
+                "target" if key in TARGET_KEYS else key: entry.line
+                for key, entry in (defaults | entries).items()
+            },
         )
 
     def _target(self, node: Node, entries: dict[str, Node], arguments: dict[str, Json]) -> None:

@@ -27,7 +27,11 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    style = "|" if "\n" in text else None
+    # Line ends of Unicode, which only double quotes keep.
+    if not {"\x85", "\u2028", "\u2029", "\ufeff"}.isdisjoint(text):
+        style = '"'
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _represent_text)
@@ -38,19 +42,22 @@ _Dumper.add_implicit_resolver(
 
 
 def export_jobs(conn: psycopg.Connection[Any], names: Sequence[str] | None = None) -> str:
-    """A file of these jobs, or of all; a name that does not exist is a LookupError."""
+    """A file of the jobs of these names, or of all."""
     with conn.transaction():
         conn.execute("select set_config('intervalstyle', 'postgres_verbose', true)")
         conn.execute("select set_config('timezone', 'UTC', true)")
         cursor = conn.cursor(row_factory=dict_row)
-        cursor.execute("select j.name, to_jsonb(j) as job from scheduler.jobs j order by j.name")
+        cursor.execute(
+            "select j.name, to_jsonb(j) as job from scheduler.jobs j"
+            " where %(names)s::text[] is null or j.name = any(%(names)s) order by j.name",
+            {"names": None if names is None else list(names)},
+        )
         jobs = {row["name"]: row["job"] for row in cursor}
-    if names:
-        missing = [name for name in names if name not in jobs]
-        if missing:
-            raise LookupError(missing[0])
-        jobs = {name: jobs[name] for name in jobs if name in set(names)}
-    document = {"version": 1, "jobs": {name: _entry(job) for name, job in jobs.items()}}
+    return dump({"version": 1, "jobs": {name: _entry(job) for name, job in jobs.items()}})
+
+
+def dump(document: Json) -> str:
+    """The document as YAML that jobfile_yaml reads back as it is."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=math.inf)
 
 

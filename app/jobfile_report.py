@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from app.jobfile_spec import DEFAULTS, readable
+from app.jobfile_spec import DEFAULTS, MARKS, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,10 +30,10 @@ def _job_lines(job: JobChange) -> Iterator[str]:
     if job.action in _SIGNS:
         yield f"{_SIGNS[job.action]} {job.name}"
     for change in job.changes:
-        before, after = (_show(change.field, value) for value in (change.before, change.after))
-        if job.action == "updated":
+        before, after = _show(change.field, change.before), _show(change.field, change.after)
+        if job.action == "updated" and before != after:
             yield f"    {change.field}: {before} -> {after}"
-        elif change.field not in DEFAULTS or change.after != DEFAULTS[change.field]:
+        elif job.action == "created" and after != _show(change.field, DEFAULTS.get(change.field)):
             yield f"    {change.field}: {after}"
     for warning in job.warnings:
         yield f"! {job.name}: {warning}"
@@ -43,4 +43,6 @@ def _show(field: str, value: Json) -> str:
     value = readable(field, value)
     if field == "target" and isinstance(value, dict) and len(value) == 1:
         value = next(iter(value.values()))
+    if field == "tags" and isinstance(value, list):
+        value = [tag for tag in value if not str(tag).startswith(MARKS)]
     return "none" if value is None else json.dumps(value, ensure_ascii=False)

@@ -7,6 +7,7 @@ with the text of the file, and a dry run is the real thing, rolled back.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -183,10 +184,20 @@ class _Sync:
         message = diagnostic.message_primary or str(error)
         if diagnostic.message_detail:
             message += f" ({diagnostic.message_detail.rstrip('.')})"
-        # The database does not know lines: the first attribute that its message names tells the line.
-        words = (diagnostic.message_primary or "").replace('"', " ").split()
-        named = next((word for word in words if word in spec.lines), None)
-        self._refuse(spec, message, diagnostic.message_hint, line=spec.lines[named] if named else None)
+        field = _blamed(spec, diagnostic.message_primary or "")
+        hint = diagnostic.message_hint or (field and f"correct {field}")
+        line = spec.lines.get(field) if field else None
+        self._refuse(spec, message, hint.rstrip(".") if hint else None, line=line)
+
+
+def _blamed(spec: JobSpec, message: str) -> str | None:
+    """The attribute that an error of the database names, or whose value it quotes: it knows no lines."""
+    words = re.split(r"[ \"']+", message)
+    quoted = re.findall(r"[\"'](.*)[\"']", message)
+    for field, value in spec.arguments.items():
+        if field in words or (isinstance(value, str) and value in quoted):
+            return field
+    return None
 
 
 def _collect(warnings: list[str]) -> Callable[[psycopg.errors.Diagnostic], None]:

@@ -22,7 +22,7 @@ def find_job(conn: psycopg.Connection[Any], name_or_id: str) -> dict[str, Any]:
     """The row of the job with this name, else with this id."""
     cursor = conn.cursor(row_factory=dict_row)
     row = cursor.execute("select * from scheduler.jobs where name = %s", [name_or_id]).fetchone()
-    if row is None and (job_id := as_id(name_or_id)) is not None:
+    if row is None and (job_id := _as_id(name_or_id)) is not None:
         row = cursor.execute("select * from scheduler.jobs where job_id = %s", [job_id]).fetchone()
     if row is None:
         names = [found["name"] for found in cursor.execute("select name from scheduler.jobs order by name")]
@@ -31,7 +31,7 @@ def find_job(conn: psycopg.Connection[Any], name_or_id: str) -> dict[str, Any]:
     return row
 
 
-def as_id(text: str) -> UUID | None:
+def _as_id(text: str) -> UUID | None:
     """The id that this is, if it is one."""
     try:
         return UUID(text)
@@ -49,14 +49,9 @@ def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-class JsonType(click.ParamType):
-    """An argument that is a JSON document."""
-
-    name = "json"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """Reads the document."""
-        try:
-            return json.loads(value)
-        except ValueError as error:
-            self.fail(f"not JSON: {error}; text needs quotes, for example '\"text\"'", param, ctx)
+def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:
+    """Reads an option that is a JSON document."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError as error:
+        raise click.BadParameter(f"not JSON: {error}; text needs quotes: '\"text\"'") from None

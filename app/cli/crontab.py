@@ -37,9 +37,9 @@ def crontab(
 
     Takes what can be taken and tells of the rest, line by line. Exit code 1 if any line could not be taken.
     """
-    from app.cli.jobs import print_report
     from app.crontab import import_crontab
     from app.db import connect
+    from app.jobfile_report import report_lines
     from app.jobfile_yaml import MAX_BYTES
 
     path = None if str(file) == "-" else file
@@ -62,7 +62,8 @@ def crontab(
     _print_lines(report, str(file))
     if timezone is None and report.taken and b"CRON_TZ" not in data:
         click.echo(f"{file}: note: read in UTC; if cron's machine has another zone, give --timezone")
-    print_report(report.jobs)
+    for line in report_lines(report.jobs):
+        click.echo(line)
     if not report.complete:
         refused = sum(remark.refused for remark in report.remarks)
         raise click.ClickException(f"{file}: {refused} line(s) could not be taken, see above")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from app.cli._find import as_id, find_job, with_times
+from app.cli._find import find_job, with_times
 from app.cli._output import OutputFormat, output_option, print_row, print_rows
 
 if TYPE_CHECKING:
@@ -25,20 +25,7 @@ _COLUMNS = (
 )
 
 
-class ExecutionId(click.ParamType):
-    """The id of an execution."""
-
-    name = "id"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> UUID:
-        """Reads the id."""
-        execution_id = as_id(value)
-        if execution_id is None:
-            self.fail(f'"{value}" is no id; see pgtick executions list', param, ctx)
-        return execution_id
-
-
-_id_argument = click.argument("execution_id", metavar="ID", type=ExecutionId())
+_id_argument = click.argument("execution_id", metavar="ID", type=click.UUID)
 
 
 @click.group()

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from app.cli._find import JsonType, find_job
+from app.cli._find import find_job, parse_json
 from app.cli._output import OutputFormat, output_option, print_row, print_rows
-
-if TYPE_CHECKING:
-    from app.jobfile_sync import Report
 
 _job_argument = click.argument("job", metavar="NAME|ID")
 
@@ -30,6 +27,7 @@ def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
     from app.db import connect
     from app.jobfile import apply_file
     from app.jobfile_problems import JobFileError
+    from app.jobfile_report import report_lines
 
     try:
         with connect() as conn:
@@ -38,13 +36,6 @@ def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
         for problem in error.problems:
             click.echo(problem.render(error.file), err=True)
         raise click.ClickException(f"{file} was not applied: correct {_count(error.problems)}") from None
-    print_report(report)
-
-
-def print_report(report: Report) -> None:
-    """Prints what a file did."""
-    from app.jobfile_report import report_lines
-
     for line in report_lines(report):
         click.echo(line)
 
@@ -78,7 +69,7 @@ def show(job: str, *, output: OutputFormat) -> None:
 
 @jobs.command()
 @_job_argument
-@click.option("--payload", type=JsonType(), help="A JSON document instead of the job's payload.")
+@click.option("--payload", callback=parse_json, help="A JSON document instead of the job's payload.")
 @click.option("--at", "run_at", metavar="TIME", help="Then, not now: for example 2027-01-31T08:00+01:00.")
 def trigger(job: str, *, payload: object, run_at: str | None) -> None:
     """Run a job once, beside its schedule, and print the id of the execution."""
@@ -88,16 +79,12 @@ def trigger(job: str, *, payload: object, run_at: str | None) -> None:
 
     with connect() as conn:
         document = None if payload is None else Jsonb(payload)
-        _call(
-            conn.execute(
-                "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
-                [find_job(conn, job)["job_id"], document, run_at],
-            ).fetchone()
+        rows = conn.execute(
+            "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
+            [find_job(conn, job)["job_id"], document, run_at],
         )
-
-
-def _call(row: tuple[Any, ...] | None) -> None:
-    click.echo(str(row[0]) if row else "")
+        for (execution_id,) in rows:
+            click.echo(str(execution_id))
 
 
 @jobs.command()
@@ -148,7 +135,7 @@ def export(names: tuple[str, ...]) -> None:
     from app.jobfile_export import export_jobs
 
     with connect() as conn:
-        found = [find_job(conn, name)["name"] for name in names]
+        found = [find_job(conn, name)["name"] for name in names] or None
         click.echo(export_jobs(conn, found), nl=False)
 
 
