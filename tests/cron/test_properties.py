@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -50,40 +51,38 @@ def test_instants_are_a_chain_that_can_be_walked_both_ways(
     after = data.draw(times(zone))
     rows = cron.execute(
         """
-        with recursive given as materialized (
+        with given as materialized (
             select scheduler_internal.compile_schedule(%(text)s, %(zone)s, null, %(dst)s) as spec
-        ), chain (n, at) as (
-            select 0, %(after)s::timestamptz
-            union all
-            select c.n + 1, scheduler_internal.next_instant(g.spec, %(zone)s, c.at)
-            from chain as c, given as g
-            where c.n < 6 and c.at is not null
+        ), chain as materialized (
+            select c.at, c.n
+            from scheduler.preview(%(text)s, %(zone)s, 6, %(after)s, %(dst)s)
+                with ordinality as c(at, n)
         )
         select
-            array_agg(c.at order by c.n) filter (where c.n > 0 and c.at is not null),
+            array(select c.at from chain as c order by c.n),
             array(
-                select i from scheduler_internal.instants(
-                    (select spec from given), %(zone)s,
-                    %(after)s::timestamptz + interval '1 microsecond', 'infinity', 6) as i),
-            array(select p from scheduler.preview(%(text)s, %(zone)s, 6, %(after)s, %(dst)s) as p),
-            array_agg(scheduler_internal.last_instant(
-                (select spec from given), %(zone)s, c.at) order by c.n)
-                filter (where c.n > 0 and c.at is not null),
-            array_agg(scheduler_internal.last_instant(
-                (select spec from given), %(zone)s, c.at - interval '1 microsecond') order by c.n)
-                filter (where c.n > 0 and c.at is not null)
-        from chain as c
+                select scheduler_internal.instants(
+                    g.spec, %(zone)s, %(after)s::timestamptz + interval '1 microsecond', 'infinity', 6)
+                from given as g),
+            array(
+                select scheduler_internal.last_instant(g.spec, %(zone)s, c.at)
+                from chain as c, given as g
+                order by c.n),
+            array(
+                select scheduler_internal.last_instant(
+                    g.spec, %(zone)s, c.at - interval '1 microsecond')
+                from chain as c, given as g
+                order by c.n)
         """,
         {"text": text, "zone": zone, "dst": dst, "after": after},
     ).fetchall()
-    ((chain, between, preview, newest, before),) = rows
-    chain = chain or []
-    assert all(earlier < later for earlier, later in zip([after, *chain], chain, strict=False))
-    assert between == chain == preview
+    ((chain, between, newest, before),) = rows
+    assert all(earlier < later for earlier, later in pairwise([after, *chain]))
+    assert between == chain
     # The newest instant up to one of them is itself, and up to just before it the one before.
-    assert (newest or []) == chain
-    assert (before or [])[1:] == chain[:-1]
-    if before and before[0] is not None:
+    assert newest == chain
+    assert before[1:] == chain[:-1]
+    if chain and before[0] is not None:
         assert before[0] <= after
 
 

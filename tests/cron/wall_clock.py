@@ -6,6 +6,7 @@ All times in UTC and all local times are naive here.
 # ruff: noqa: DTZ001
 from __future__ import annotations
 
+from calendar import isleap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -36,14 +37,16 @@ def utc_offset(zone: str, at: datetime) -> timedelta:
 def changes(zone: str, year: int) -> tuple[datetime, ...]:
     """Returns the naive UTC seconds of a year at which a zone's offset changes."""
     found = []
-    probes = [datetime(year, 1, 1) + timedelta(hours=12 * i) - SECOND for i in range(2 * 366 + 1)]
-    for low, high in pairwise(probe for probe in probes if probe <= datetime(year + 1, 1, 1) - SECOND):
-        if utc_offset(zone, low) == utc_offset(zone, high):
+    first, days = datetime(year, 1, 1) - SECOND, 366 if isleap(year) else 365
+    probes = [first + timedelta(days=number) for number in range(days + 1)]
+    offsets = [utc_offset(zone, probe) for probe in probes]
+    for (low, high), (before, after) in zip(pairwise(probes), pairwise(offsets), strict=True):
+        if before == after:
             continue
         while high - low > SECOND:
             middle = low + (high - low) // 2
             middle = middle.replace(microsecond=0)
-            if utc_offset(zone, middle) == utc_offset(zone, low):
+            if utc_offset(zone, middle) == before:
                 low = middle
             else:
                 high = middle
