@@ -53,7 +53,7 @@ begin
                   scheduler_internal.cap_document(i.error) as error, i.retry_after
     ), judged as materialized (
         select g.*, p.policy as its_policy,
-               g.status <> 'failed' or g.error @> '{"retry": false}'
+               g.status <> 'failed' or coalesce(g.error @> '{"retry": false}', false)
                or g.cancel_requested_at is not null
                or g.attempt - g.attempt_base >= (p.policy).max_attempts as final
         from gone g
