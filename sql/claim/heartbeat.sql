@@ -6,8 +6,8 @@ create or replace function scheduler.heartbeat(
     concurrency integer default null,
     lease interval default '10 seconds',
     draining boolean default false,
-    execution_ids uuid[] default '{}',
-    attempts integer[] default '{}'
+    execution_ids uuid[] default null,
+    attempts integer[] default null
 )
 returns table (execution_id uuid, attempt integer, reason text)
 language plpgsql
@@ -18,9 +18,13 @@ as $$
 -- Registers the worker, or renews its lease and with it that of all that it runs: one row, one
 -- write. The caller names what it thinks that it runs, and is told what to stop: cancelled; timeout
 -- (its deadline has passed); lost (its lease ran out meanwhile, another attempt owns it: discard).
--- Writes: workers. Raises: 22023 for a lease out of range.
+-- What it was given longer than a lease ago and does not name it never heard of: the answer to its
+-- claim was lost on the way. That is given back, unless it names nothing at all (null).
+-- Locks: the rows given back, SKIP LOCKED. Writes: workers; running, waiting for what is given
+-- back. Raises: 22023 for a lease out of range.
 declare
     v_now constant timestamptz := scheduler.now();
+    v_unknown record;
 begin
     if worker_id is null then
         perform scheduler_internal.refuse('worker_id is null', 'It names this worker process.',
@@ -40,6 +44,25 @@ begin
     on conflict on constraint workers_pkey do update
     set last_beat_at = excluded.last_beat_at, lease = excluded.lease, draining = excluded.draining,
         stopped_at = null;
+
+    for v_unknown in
+        select r.shard, array_agg(r.execution_id) as execution_ids
+        from (
+            select x.shard, x.execution_id from scheduler_internal.running x
+            where x.worker_id = heartbeat.worker_id and x.started_at < v_now - heartbeat.lease
+              and heartbeat.execution_ids is not null
+              and not exists (
+                  select from unnest(heartbeat.execution_ids, heartbeat.attempts)
+                       i(execution_id, attempt)
+                  where i.execution_id = x.execution_id and i.attempt = x.attempt)
+            for update skip locked
+        ) r
+        group by r.shard
+        order by r.shard
+    loop
+        perform scheduler_internal.give_back(v_unknown.shard, heartbeat.worker_id,
+            v_unknown.execution_ids);
+    end loop;
 
     return query
     select i.execution_id, i.attempt,
