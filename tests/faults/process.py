@@ -148,7 +148,7 @@ class Worker:
         self._lease = timedelta(seconds=float(os.environ["FAULTS_LEASE_SECONDS"]))
         self._link = Link(os.environ["FAULTS_DSN"])
         self._sql_link = Link(os.environ["FAULTS_SQL_DSN"], autocommit=False)
-        self._held: dict[UUID, int] = {}
+        self._held: list[tuple[UUID, int]] = []
         self._cancelled: set[tuple[UUID, int]] = set()
         self._has_beaten = threading.Event()
 
@@ -169,7 +169,7 @@ class Worker:
         link = Link(os.environ["FAULTS_DSN"])
         while True:
             called_at = datetime.now(UTC)
-            held = list(self._held.items())
+            held = self._held
             try:
                 orders = link.call(
                     BEAT,
@@ -192,8 +192,8 @@ class Worker:
     def _turn(self) -> bool:
         called_at = datetime.now(UTC)
         claimed = self._link.call(CLAIM, worker_id=self._worker_id, max_executions=BATCH)
+        self._held = [(row["execution_id"], row["attempt"]) for row in claimed]
         for row in claimed:
-            self._held[row["execution_id"]] = row["attempt"]
             self._note(row, op="claim", called_at=called_at, outcome="ok")
         others = []
         for row in claimed:
@@ -204,7 +204,7 @@ class Worker:
                 others.append(row)
         if others:
             self._finish(others, ["failed" if self._chance.random() < FLAKY else "succeeded" for _ in others])
-        self._held.clear()
+        self._held = []
         return bool(claimed)
 
     def _run_sql_job(self, row: DictRow) -> None:
