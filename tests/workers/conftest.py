@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
 
 import pytest
 
+from tests.conftest import Database
+from tests.workers.support import HANDLERS, Program
 from workers.processes import Keeper
+
+
+class StartWorker(Protocol):
+    """Starts a worker or a ticker as a process of its own, stopped at the test's end."""
+
+    def __call__(self, *args: str, **environ: str) -> Program: ...
 
 
 @pytest.fixture
@@ -15,3 +25,26 @@ def keeper() -> Iterator[Keeper]:
     keeper = Keeper()
     yield keeper
     keeper.close()
+
+
+@pytest.fixture
+def start(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
+    """A function that starts `python -m workers` with the arguments on the test's database."""
+    programs: list[Program] = []
+
+    def start(*args: str, **environ: str) -> Program:
+        base = {
+            "DB_WRITE_CONNECTION_STRING": database.dsn(user="pgtick_worker"),
+            "PGTICK_SQL_CONNECTION_STRING": database.dsn(user="pgtick_sql"),
+            "PGTICK_HANDLERS": HANDLERS,
+            "PGTICK_ALLOW_COMMAND": "on",
+            "PGTICK_HTTP_ALLOW": "127.0.0.1",
+            "PGTICK_LOG_FORMAT": "json",
+        }
+        program = Program(args, base | environ, log=tmp_path / f"{args[0]}-{len(programs)}.log")
+        programs.append(program)
+        return program
+
+    yield start
+    for program in programs:
+        program.kill()

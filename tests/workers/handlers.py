@@ -159,6 +159,13 @@ def progress(ctx: Context) -> str:
     return "done"
 
 
+@handler("progress-and-wait")
+def progress_and_wait(ctx: Context) -> None:
+    for step in range(3):
+        ctx.progress({"step": step})
+    ctx.cancelled.wait(600)
+
+
 @handler("touch")
 def touch(ctx: Context) -> str:
     """Notes a line in a file, so that a test can count the runs."""

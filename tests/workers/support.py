@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
+
+from psycopg import Connection
+from psycopg.rows import namedtuple_row
+from psycopg.types.json import Jsonb
 
 from workers.executions import Execution, Executor, Outcome, Run, StopReason
 
@@ -96,3 +105,88 @@ def is_alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state != "Z"
+
+
+class Program:
+    """A ticker or worker that runs as a process of its own."""
+
+    def __init__(self, args: Sequence[str], environ: dict[str, str], *, log: Path) -> None:
+        self._log = log
+        with log.open("wb") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "workers", *args],
+                env={"PATH": os.environ["PATH"], **environ},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return self._log.read_text()
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Returns the log lines of one kind."""
+        lines = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == event]
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, *, seconds: float = 20.0) -> int:
+        """Waits for its end and returns its exit status."""
+        return self.process.wait(seconds)
+
+    def kill(self) -> None:
+        """Ends it without asking."""
+        self.process.kill()
+        self.process.wait()
+
+
+class Schedule:
+    """Speaks to the scheduler as a user does."""
+
+    def __init__(self, conn: Connection[Any]) -> None:
+        self.conn = conn
+
+    def enqueue(self, job_type: str, target: Any, **arguments: Any) -> UUID:
+        """Makes an execution."""
+        names = ", ".join(f"{name} => %({name})s" for name in arguments)
+        row = self.conn.execute(
+            f"select scheduler.enqueue(%(job_type)s, %(target)s{', ' if names else ''}{names})",
+            {
+                "job_type": job_type,
+                "target": Jsonb(target),
+                **{key: Jsonb(value) if key == "payload" else value for key, value in arguments.items()},
+            },
+        ).fetchone()
+        assert row is not None
+        execution_id: UUID = row[0]
+        return execution_id
+
+    def execution(self, execution_id: UUID) -> Any:
+        """Returns the execution as it is now."""
+        cursor = self.conn.cursor(row_factory=namedtuple_row)
+        row = cursor.execute("select * from scheduler.get_execution(%s)", (execution_id,)).fetchone()
+        assert row is not None
+        return row
+
+    def wait(self, execution_id: UUID, *statuses: str, seconds: float = 20.0) -> Any:
+        """Waits until the execution has one of the statuses (any end, if none is given)."""
+        wanted = statuses or ("succeeded", "failed", "cancelled", "expired")
+        give_up_at = time.monotonic() + seconds
+        while (row := self.execution(execution_id)).status not in wanted:
+            assert time.monotonic() < give_up_at, row
+            time.sleep(0.01)
+        return row
+
+    def count(self, status: str) -> int:
+        """Counts the executions in a status."""
+        row = self.conn.execute(
+            "select count(*) from scheduler.executions where status = %s", (status,)
+        ).fetchone()
+        assert row is not None
+        count: int = row[0]
+        return count

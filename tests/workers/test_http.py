@@ -323,7 +323,7 @@ def closed_port() -> int:
 
 
 def make_bomb() -> bytes:
-    """Packs a gigabyte of zeros into one megabyte, a piece at a time."""
+    """Packs 200 MB of zeros into 200 KB, a piece at a time."""
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     piece = bytes(1_000_000)
-    return b"".join(packer.compress(piece) for _ in range(1_000)) + packer.flush()
+    return b"".join(packer.compress(piece) for _ in range(200)) + packer.flush()

@@ -1,0 +1,255 @@
+"""A worker as a process of its own, on a real database."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from tests.workers.conftest import StartWorker
+from tests.workers.support import Schedule, is_alive
+
+
+@pytest.fixture
+def schedule(db: Connection[Any]) -> Schedule:
+    return Schedule(db)
+
+
+def test_runs_every_job_type(start: StartWorker, schedule: Schedule, db: Connection[Any]) -> None:
+    db.execute("create table public.effect (n integer)")
+    db.execute("grant insert on public.effect to scheduler_sql")
+    sql = schedule.enqueue("sql", "insert into public.effect values (1)")
+    python = schedule.enqueue("python", "echo", payload={"n": 1})
+    command = schedule.enqueue("command", "echo $PGTICK_EXECUTION_ID")
+    http = schedule.enqueue("http", "http://127.0.0.1:9/", max_attempts=1)
+    start("worker")
+    assert schedule.wait(sql).status == "succeeded"
+    assert db.execute("select * from public.effect").fetchall() == [(1,)]
+    assert schedule.wait(python).result["payload"] == {"n": 1}
+    assert schedule.wait(command).result["stdout"] == f"{command}\n"
+    assert schedule.wait(http).error["type"] == "connection"
+
+
+def test_claims_only_what_it_can_run(start: StartWorker, schedule: Schedule) -> None:
+    command = schedule.enqueue("command", "true")
+    unknown = schedule.enqueue("python", "unknown-handler")
+    sql = schedule.enqueue("sql", "select 1")
+    other = schedule.enqueue("python", "echo", queue="other")
+    mine = schedule.enqueue("python", "echo", queue="mine")
+    start("worker", "--queues", "mine,default", PGTICK_ALLOW_COMMAND="off", PGTICK_SQL_CONNECTION_STRING="")
+    schedule.wait(mine)
+    late = schedule.enqueue("python", "echo")
+    schedule.wait(late)
+    assert {schedule.execution(left).status for left in (command, unknown, sql, other)} == {"ready"}
+
+
+def test_failure_is_retried_until_the_attempts_are_used(start: StartWorker, schedule: Schedule) -> None:
+    start("worker")
+    failing = schedule.enqueue("python", "raise", max_attempts=2, backoff_base="10 milliseconds")
+    row = schedule.wait(failing)
+    assert (row.status, row.attempt) == ("failed", 2)
+    assert row.error["message"] == "no luck"
+    permanent = schedule.wait(schedule.enqueue("python", "permanent"))
+    assert (permanent.status, permanent.attempt) == ("failed", 1)
+    later = schedule.enqueue("python", "later")
+    row = schedule.wait(later, "scheduled")
+    assert 30 < (row.run_at - row.created_at).total_seconds() < 60
+
+
+def test_cancellation_reaches_the_handler(start: StartWorker, schedule: Schedule, tmp_path: Path) -> None:
+    start("worker", PGTICK_BEAT_SECONDS="0.2")
+    started = tmp_path / "started"
+    running = schedule.enqueue("python", "polite-async", payload={"started": str(started)})
+    schedule.wait(running, "running")
+    wait_for_file(started)
+    schedule.conn.execute("select scheduler.cancel_execution(%s)", (running,))
+    assert schedule.wait(running).status == "cancelled"
+    assert Path(f"{started}.cleaned").exists()
+
+
+def test_timeout_stops_every_job_type(start: StartWorker, schedule: Schedule) -> None:
+    start("worker")
+    short = {"timeout": "1 second", "max_attempts": 1}
+    executions = [
+        schedule.enqueue("sql", "select pg_sleep(600)", **short),
+        schedule.enqueue("command", "exec sleep 600", **short),
+        schedule.enqueue("python", "polite", payload={"started": os.devnull}, **short),
+    ]
+    for execution_id in executions:
+        row = schedule.wait(execution_id)
+        assert row.status == "failed"
+        assert row.error["type"] == "timeout"
+        assert row.error["message"] == "timed out after 1 s"
+
+
+def test_progress_is_shown_while_it_runs(start: StartWorker, schedule: Schedule, tmp_path: Path) -> None:
+    start("worker")
+    assert schedule.wait(schedule.enqueue("python", "progress")).status == "succeeded"
+    running = schedule.enqueue("python", "progress-and-wait", payload={"started": str(tmp_path / "started")})
+    give_up_at = time.monotonic() + 10
+    while schedule.execution(running).progress != {"step": 2}:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def test_crashing_handlers_leave_the_worker_alone(start: StartWorker, schedule: Schedule) -> None:
+    worker = start("worker", "--concurrency", "4")
+    bad = [
+        schedule.enqueue("python", name, max_attempts=1)
+        for name in ("os-exit", "segfault", "sys-exit", "fork-and-exit", "no-json")
+    ]
+    good = [schedule.enqueue("python", "echo", payload=number) for number in range(20)]
+    assert {schedule.wait(execution_id).status for execution_id in bad} == {"failed"}
+    assert {schedule.wait(execution_id).status for execution_id in good} == {"succeeded"}
+    assert worker.process.poll() is None
+
+
+def test_held_interpreter_and_blocked_loop_keep_the_lease(
+    start: StartWorker, schedule: Schedule, tmp_path: Path
+) -> None:
+    """Five seconds each, with a lease of three: others' work goes on, nobody takes anything back."""
+    worker = start("worker", PGTICK_LEASE_SECONDS="3", PGTICK_BEAT_SECONDS="0.5")
+    schedule.wait(schedule.enqueue("python", "echo"))
+    ticker = start("ticker")
+    holding = schedule.enqueue(
+        "python", "hold-gil", payload={"started": str(tmp_path / "held"), "seconds": 5}
+    )
+    wait_for_file(tmp_path / "held")
+    assert schedule.wait(schedule.enqueue("python", "echo"), seconds=3).status == "succeeded"
+    blocking = schedule.enqueue("python", "block-loop", payload={"seconds": 5})
+    for execution_id in (holding, blocking):
+        row = schedule.wait(execution_id)
+        assert (row.status, row.attempt) == ("succeeded", 1)
+    assert worker.events("the lease is lost, stopping what runs") == []
+    assert ticker.process.poll() is None
+
+
+def test_sigterm_finishes_what_runs_and_gives_back_the_rest(
+    start: StartWorker, schedule: Schedule, tmp_path: Path
+) -> None:
+    worker = start("worker", "--concurrency", "2")
+    file = tmp_path / "runs"
+    executions = [
+        schedule.enqueue("python", "touch", payload={"file": str(file), "seconds": 1}) for _ in range(6)
+    ]
+    wait_for_file(file)
+    worker.signal(signal.SIGTERM)
+    assert worker.wait() == 0
+    rows = [schedule.execution(execution_id) for execution_id in executions]
+    done = [row for row in rows if row.status == "succeeded"]
+    left = [row for row in rows if row.status == "ready"]
+    assert len(done) == 2
+    assert len(left) == 4
+    assert {row.attempt for row in done} == {1}
+    assert len(file.read_text().splitlines()) == 2
+    assert schedule.conn.execute("select distinct status from scheduler.workers").fetchall() == [("stopped",)]
+
+
+def test_sigterm_gives_up_after_the_grace(start: StartWorker, schedule: Schedule, tmp_path: Path) -> None:
+    worker = start("worker", PGTICK_GRACE_SECONDS="0.5")
+    hanging = schedule.enqueue("python", "hang", payload={"started": str(tmp_path / "started")})
+    pid = int(wait_for_file(tmp_path / "started"))
+    worker.signal(signal.SIGINT)
+    assert worker.wait(seconds=5) == 0
+    assert not is_alive(pid)
+    row = schedule.execution(hanging)
+    assert row.status == "ready"
+
+
+def test_second_signal_leaves_at_once_and_nothing_behind(
+    start: StartWorker, schedule: Schedule, tmp_path: Path
+) -> None:
+    worker = start("worker")
+    schedule.enqueue("python", "hang", payload={"started": str(tmp_path / "started")})
+    pid = int(wait_for_file(tmp_path / "started"))
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: bool(worker.events("leaving")))
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(seconds=5) == 128 + signal.SIGTERM
+    wait_until(lambda: not is_alive(pid))
+
+
+def test_killed_worker_leaves_nothing_behind_and_its_work_runs_again(
+    start: StartWorker, schedule: Schedule, tmp_path: Path
+) -> None:
+    lease = {"PGTICK_LEASE_SECONDS": "3", "PGTICK_BEAT_SECONDS": "0.5"}
+    worker = start("worker", **lease)
+    start("ticker")
+    execution_id = schedule.enqueue("python", "hold-gil", payload={"started": str(tmp_path / "started")})
+    pid = int(wait_for_file(tmp_path / "started"))
+    (tmp_path / "started").unlink()
+    killed_at = time.monotonic()
+    worker.kill()
+    wait_until(lambda: not is_alive(pid))
+    start("worker", **lease)
+    wait_for_file(tmp_path / "started")
+    # The start of the second worker's process is in it, that of its lease is not.
+    assert time.monotonic() - killed_at < 3 + 1 + 1.5
+    row = schedule.execution(execution_id)
+    assert (row.status, row.attempt) == ("running", 2)
+
+
+def test_frozen_worker_is_fenced(start: StartWorker, schedule: Schedule, tmp_path: Path) -> None:
+    """Frozen past its lease: its child is killed meanwhile, and it goes on under a new id."""
+    lease = {"PGTICK_LEASE_SECONDS": "3", "PGTICK_BEAT_SECONDS": "0.5"}
+    frozen = start("worker", **lease)
+    start("ticker")
+    execution_id = schedule.enqueue("python", "hang", payload={"started": str(tmp_path / "started")})
+    pid = int(wait_for_file(tmp_path / "started"))
+    (tmp_path / "started").unlink()
+    frozen.signal(signal.SIGSTOP)
+    wait_until(lambda: not is_alive(pid), seconds=5)
+    other = start("worker", **lease)
+    wait_for_file(tmp_path / "started")
+    frozen.signal(signal.SIGCONT)
+    wait_until(lambda: bool(frozen.events("the lease is lost, stopping what runs")))
+    row = schedule.execution(execution_id)
+    assert (row.status, row.attempt) == ("running", 2)
+    other.signal(signal.SIGSTOP)  # so that it is the thawed one that takes the next
+    assert schedule.wait(schedule.enqueue("python", "echo")).status == "succeeded"
+    other.signal(signal.SIGCONT)
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"DB_WRITE_CONNECTION_STRING": ""}, "DB_WRITE_CONNECTION_STRING is not set"),
+        ({"DB_WRITE_CONNECTION_STRING": "host=127.0.0.1 port=1 dbname=x"}, "cannot use the database"),
+        ({"PGTICK_HANDLERS": "no.such.module"}, "cannot load handlers from 'no.such.module'"),
+        ({"PGTICK_LEASE_SECONDS": "soon"}, "PGTICK_LEASE_SECONDS must be a number"),
+        ({"PGTICK_WEBHOOK_SECRET": "secret"}, "PGTICK_WEBHOOK_SECRET must be whsec_"),
+        ({"PGTICK_HTTP_ALLOW": "10.0.0.0/99"}, "PGTICK_HTTP_ALLOW"),
+        ({"PGTICK_WEBHOOK_SECRET_FILE": "/no/such/file"}, "PGTICK_WEBHOOK_SECRET_FILE cannot be read"),
+    ],
+)
+def test_wrong_setting_is_told_in_one_line(start: StartWorker, environ: dict[str, str], message: str) -> None:
+    worker = start("worker", **environ)
+    assert worker.wait() == 1
+    assert worker.log.count("\n") == 1
+    assert worker.log.startswith("error: ")
+    assert message in worker.log
+
+
+def test_sql_login_with_too_many_rights_is_refused(start: StartWorker, dsn: str) -> None:
+    worker = start("worker", PGTICK_SQL_CONNECTION_STRING=dsn)
+    assert worker.wait() == 1
+    assert "every SQL job would have them" in worker.log
+
+
+def wait_until(condition: Any, *, seconds: float = 20.0) -> None:
+    """Waits for something that another process does."""
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def wait_for_file(path: Path) -> str:
+    """Waits until a handler has written its file, and returns what is in it."""
+    wait_until(lambda: path.exists() and path.read_text() != "")
+    return path.read_text()
