@@ -22,7 +22,7 @@ class Problem:
     def render(self, file: str) -> str:
         """The problem as one line in the form that editors jump to."""
         where = f"{file}:{self.line}: {self.job}: " if self.job else f"{file}:{self.line}: "
-        return where + self.what + (f"; {self.hint}" if self.hint else "")
+        return printable(where + self.what + (f"; {self.hint}" if self.hint else ""))
 
 
 class JobFileError(Exception):
@@ -38,3 +38,8 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """A hint that names the known word nearest to this one, or all of them when none is near."""
     match = difflib.get_close_matches(word, known, n=1)
     return f'did you mean "{match[0]}"?' if match else f"known are {', '.join(known)}"
+
+
+def printable(line: str) -> str:
+    """The line without what would move a terminal's cursor or begin another line."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in line)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from app.jobfile_problems import printable
 from app.jobfile_spec import DEFAULTS, MARKS, readable
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ _SIGNS = {"created": "+", "updated": "~", "deleted": "-"}
 def report_lines(report: Report) -> Iterator[str]:
     """The report as lines: a block for each job that changes, then the sum."""
     for job in report.jobs:
-        yield from _job_lines(job)
+        yield from map(printable, _job_lines(job))
     for name in report.orphans:
         yield f"? {name}: this file made it and no longer names it; --prune deletes it"
     counts = [f"{report.count(action)} {action}" for action in ("created", "updated", "unchanged", "deleted")]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
-from psycopg.rows import dict_row
 
 from app.jobfile_problems import nearest
 
@@ -19,16 +18,18 @@ if TYPE_CHECKING:
 
 
 def find_job(conn: psycopg.Connection[Any], name_or_id: str) -> dict[str, Any]:
-    """The row of the job with this name, else with this id."""
-    cursor = conn.cursor(row_factory=dict_row)
-    row = cursor.execute("select * from scheduler.jobs where name = %s", [name_or_id]).fetchone()
+    """The job with this name, else with this id: its row as JSON."""
+    query = "select to_jsonb(j) from scheduler.jobs j where j.name = %s"
+    row = conn.execute(query, [name_or_id]).fetchone()
     if row is None and (job_id := _as_id(name_or_id)) is not None:
-        row = cursor.execute("select * from scheduler.jobs where job_id = %s", [job_id]).fetchone()
+        query = "select to_jsonb(j) from scheduler.jobs j where j.job_id = %s"
+        row = conn.execute(query, [job_id]).fetchone()
     if row is None:
-        names = [found["name"] for found in cursor.execute("select name from scheduler.jobs order by name")]
+        names = [name for (name,) in conn.execute("select name from scheduler.jobs order by name")]
         hint = nearest(name_or_id, names) if 0 < len(names) <= 20 else "see pgtick jobs list"
         raise click.ClickException(f'there is no job "{name_or_id}"; {hint}')
-    return row
+    found: dict[str, Any] = row[0]
+    return found
 
 
 def _as_id(text: str) -> UUID | None:
@@ -40,13 +41,18 @@ def _as_id(text: str) -> UUID | None:
 
 
 def with_times(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row that came as JSON, with its times as times. (As columns, psycopg refuses `infinity`.)"""
-    return {
-        name: datetime.fromisoformat(value)
-        if name.endswith("_at") and isinstance(value, str) and value != "infinity"
-        else value
-        for name, value in row.items()
-    }
+    """A row that came as JSON, its times as times.
+
+    As columns psycopg would refuse those that Python does not have: infinity, and years of five digits.
+    """
+    return {name: _time(value) if name.endswith("_at") else value for name, value in row.items()}
+
+
+def _time(value: Any) -> Any:
+    try:
+        return datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return value
 
 
 def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from app.jobfile_problems import printable
+
 if TYPE_CHECKING:
     from app.crontab import CrontabReport
 
@@ -83,4 +85,4 @@ def _print_lines(report: CrontabReport, file: str) -> None:
         hint = f"; {remark.hint}" if remark.hint else ""
         lines.append((remark.line, f"{verdict}: {remark.what}{hint}"))
     for line, text in sorted(lines):
-        click.echo(f"{file}:{line}: {text}")
+        click.echo(printable(f"{file}:{line}: {text}"))

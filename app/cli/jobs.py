@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from app.cli._find import find_job, parse_json
+from app.cli._find import find_job, parse_json, with_times
 from app.cli._output import OutputFormat, output_option, print_row, print_rows
 
+_COLUMNS = ("name", "job_type", "schedule", "timezone", "next_fire_at", "paused", "broken_reason", "job_id")
 _job_argument = click.argument("job", metavar="NAME|ID")
 
 
@@ -44,16 +45,14 @@ def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
 @output_option
 def list_(*, output: OutputFormat) -> None:
     """List the jobs."""
-    from psycopg.rows import dict_row
-
     from app.db import connect
 
     with connect() as conn:
-        rows = conn.cursor(row_factory=dict_row).execute(
-            "select name, job_type, schedule, timezone, next_fire_at, paused, broken_reason, job_id"
-            " from scheduler.jobs order by name"
-        )
-        print_rows(rows, output=output)
+        rows = conn.execute("select to_jsonb(j) from scheduler.jobs j order by j.name").fetchall()
+    if output == "table":
+        print_rows([with_times({name: row[name] for name in _COLUMNS}) for (row,) in rows])
+    else:
+        print_rows([row for (row,) in rows], output=output)
 
 
 @jobs.command()
@@ -64,7 +63,8 @@ def show(job: str, *, output: OutputFormat) -> None:
     from app.db import connect
 
     with connect() as conn:
-        print_row(find_job(conn, job), output=output)
+        found = find_job(conn, job)
+    print_row(with_times(found) if output == "table" else found, output=output)
 
 
 @jobs.command()

@@ -150,6 +150,17 @@ def test_an_execution_that_is_held_can_be_shown(applied: Pgtick, db: Connection[
     assert "infinity" in applied("executions", "show", execution_id).out
 
 
+def test_times_that_python_does_not_have_are_shown(pgtick: Pgtick, file: Path) -> None:
+    file.write_text(
+        "version: 1\njobs:\n  far: {sql: x, schedule: '@yearly', ends_at: '20000-01-01 00:00Z'}\n"
+    )
+    assert pgtick("jobs", "apply", str(file)).code == 0
+    assert "20000-01-01" in pgtick("jobs", "show", "far").out
+    assert "20000-01-01" in pgtick("jobs", "list", "-o", "json").out
+    file.write_text(pgtick("jobs", "export").out)
+    assert pgtick("jobs", "apply", str(file)).out == "0 created, 0 updated, 1 unchanged, 0 deleted\n"
+
+
 @pytest.mark.parametrize(
     ("args", "code", "words"),
     [
