@@ -7,7 +7,7 @@ as $$
 declare
     v_unit text := case field
         when 'day-of-month' then 'day' when 'day-of-week' then 'day of the week' else field end;
-    v_nth text[] := '{first,second,third,fourth,fifth}';
+    v_nth text[] := array['first', 'second', 'third', 'fourth', 'fifth'];
     v_entry text;
     v_parts text[];
     v_every text;

@@ -4,7 +4,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Part of describe: when in the minute or hour, from a valid second or minute field.
 declare
-    v_step integer := substring(entries from '^[*]/([0-9]+)$');
+    v_step integer := substring(entries from '^[*]/([0-9]+)$')::integer;
     v_words text := scheduler_internal.describe_entries(unit, entries);
 begin
     if entries = '*' then

@@ -31,8 +31,8 @@ begin
     -- One minute in hours at a regular distance.
     v_hours := regexp_match(hour, '^(?:[*]|([0-9]+)-([0-9]+))(?:/([0-9]+))?$');
     if second ~ '^0+$' and minute ~ '^[0-9]+$' and v_hours is not null then
-        v_first := coalesce(v_hours[1], '0');
-        v_step := coalesce(v_hours[3], '1');
+        v_first := coalesce(v_hours[1], '0')::integer;
+        v_step := coalesce(v_hours[3], '1')::integer;
         v_last := v_first + (coalesce(v_hours[2]::integer, 23) - v_first) / v_step * v_step;
         v_time := scheduler_internal.describe_distance(v_step, 'hour');
         if hour like '*%' and 24 % v_step = 0 and v_step < 24 then
