@@ -32,7 +32,7 @@ as $$
 -- waiting. From here on the attempt number is the fence: whoever names an older one is refused.
 --
 -- One shard per statement, so that a claim locks the tables of one shard and not of sixteen.
--- Without a shard the shards are tried in a random rotation until max_executions are found.
+-- Without a shard those with something ready are tried in a random rotation until max_executions are found.
 --
 -- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for
 -- expired ones.
@@ -40,7 +40,6 @@ as $$
 -- argument.
 declare
     v_now constant timestamptz := scheduler.now();
-    v_first integer := floor(random() * 16)::integer;
     v_left integer := max_executions;
     v_shard integer;
     v_count integer;
@@ -49,9 +48,15 @@ begin
         perform scheduler_internal.refuse('max_executions is out of range', 'It is 1 to 10000.',
             'Ask for as many as the worker can start at once.');
     end if;
+    if shard is not null then
+        perform scheduler_internal.check_shard(shard);
+    end if;
     perform scheduler_internal.check_worker(worker_id, v_now);
-    for i in 0 .. case when shard is null then 15 else 0 end loop
-        v_shard := coalesce(shard, (v_first + i) % 16);
+    for v_shard in
+        select r from scheduler_internal.ready_shards(queues, v_now) r where shard is null
+        union all
+        select shard where shard is not null
+    loop
         return query
         select * from scheduler_internal.claim_shard(
             v_shard, worker_id, v_left, queues, job_types, handlers, v_now);

@@ -54,7 +54,7 @@ begin
         order by w.queue, w.rank
         limit 1;
         exit when not found;
-        continue when v_queue <> all (queues);
+        continue when not coalesce(v_queue = any (queues), queues is null);
 
         return query
         with picked as materialized (

@@ -9,26 +9,40 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is
--- the fence) but does not count against max_attempts.
--- Locks, Writes: running, waiting. Returns how many there were.
+-- the fence) but does not count against max_attempts. What was to be cancelled is not run again: it
+-- ends here.
+-- Locks, Writes: running, waiting; history, dedup_keys, rollups for cancelled ones. Returns how
+-- many there were.
 declare
+    v_now constant timestamptz := scheduler.now();
     v_count bigint;
+    v_cancelled uuid[];
+    v_exclusive uuid[];
 begin
     with gone as (
         delete from scheduler_internal.running r
         where r.shard = give_back.shard and r.worker_id = give_back.worker_id
           and r.execution_id = any (execution_ids)
         returning r.*
+    ), again as (
+        insert into scheduler_internal.waiting
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
+             attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
+             traceparent, target, payload, policy)
+        select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at,
+               g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive,
+               g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
+        from gone g
     )
-    insert into scheduler_internal.waiting
-        (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
-         attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
-         traceparent, target, payload, policy)
-    select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at,
-           g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive,
-           g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
+    select count(*), array_agg(g.execution_id) filter (where g.cancel_requested_at is not null),
+           array_agg(g.job_id) filter (where g.cancel_requested_at is not null and g.exclusive)
+    into v_count, v_cancelled, v_exclusive
     from gone g;
-    get diagnostics v_count = row_count;
+    if v_cancelled is not null then
+        perform scheduler_internal.end_waiting(
+            shard, v_cancelled, 'cancelled', 'cancelled before it started', v_now);
+        perform scheduler_internal.release_held(shard, v_exclusive, v_now);
+    end if;
     return v_count;
 end;
 $$;
