@@ -54,13 +54,15 @@ begin
                         coalesce(i.backoff_base, '10 seconds'), coalesce(i.backoff_max, '1 hour'),
                         coalesce(i.timeout, '1 hour'), i.expires_after),
                     scheduler_internal.check_traceparent(i.traceparent),
+                    scheduler_internal.check_dedup_key(i.dedup_key),
                     scheduler_internal.check_run_at(i.run_at, i.run_at)
             from scheduler_internal.read_items(jsonb_build_array(v_item.item)) i;
         exception when data_exception then
             get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail,
                 v_hint = pg_exception_hint;
             raise exception using errcode = sqlstate, message = v_message,
-                detail = format('Item %s. %s', v_item.position, v_detail), hint = v_hint;
+                detail = btrim(format('Item %s. %s', v_item.position, v_detail)),
+                hint = coalesce(nullif(v_hint, ''), 'Write it as an argument of scheduler.enqueue.');
         end;
     end loop;
     -- Payloads: nearly all are too small to be wrong.

@@ -39,15 +39,12 @@ begin
     perform scheduler_internal.check_policy(queue, priority, max_attempts, backoff, backoff_base,
         backoff_max, timeout, expires_after);
     perform scheduler_internal.check_traceparent(traceparent);
+    perform scheduler_internal.check_dedup_key(dedup_key);
     v_run_at := scheduler_internal.check_run_at(run_at, v_now);
 
     if dedup_key is null then
         v_shard := floor(random() * 16)::integer;
     else
-        if length(dedup_key) not between 1 and 500 then
-            perform scheduler_internal.refuse('invalid dedup_key', 'It has 1 to 500 characters.',
-                'Hash a longer one.');
-        end if;
         v_shard := get_byte(decode(md5(dedup_key), 'hex'), 0) & 15;
     end if;
     v_id := scheduler_internal.new_id(v_shard, v_run_at);

@@ -38,6 +38,11 @@ begin
             'Give one attempt, status, result, error and retry_after for each; or null for a '
             'whole array.');
     end if;
+    if array_position(execution_ids, null) is not null then
+        perform scheduler_internal.refuse('an execution_id is null',
+            format('It is number %s.', array_position(execution_ids, null)),
+            'Give the ids and attempts that claim returned.');
+    end if;
     if not statuses <@ '{succeeded,failed,cancelled}'
        or array_position(statuses, null) is not null then
         perform scheduler_internal.refuse(

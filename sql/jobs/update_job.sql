@@ -11,6 +11,7 @@ as $$
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
+    v_new scheduler_internal.job_definition;
     v_unknown text;
 begin
     if jsonb_typeof(changes) is distinct from 'object' then
@@ -29,8 +30,13 @@ begin
                 || (select string_agg(k, ', ') from jsonb_object_keys(to_jsonb(v_old)) k) || '.',
             'Correct or remove the key. A name does not change: create a job of the new name.');
     end if;
-    perform scheduler_internal.change_job(job_id,
-        scheduler_internal.check_definition(jsonb_populate_record(v_old, changes)));
+    begin
+        v_new := jsonb_populate_record(v_old, changes);
+    exception when data_exception then
+        perform scheduler_internal.refuse('a value does not fit its attribute', sqlerrm || '.',
+            'Write times and lengths as text: {"timeout": "5 minutes"}.');
+    end;
+    perform scheduler_internal.change_job(job_id, scheduler_internal.check_definition(v_new));
 end;
 $$;
 
