@@ -10,6 +10,7 @@ as $$
 declare
     v_partition record;
     v_count integer := 0;
+    v_lock_timeout constant text := current_setting('lock_timeout');
 begin
     perform set_config('lock_timeout', '200ms', true);
     for v_partition in
@@ -28,7 +29,7 @@ begin
             exit;  -- a long query reads it; the next call tries again
         end;
     end loop;
-    perform set_config('lock_timeout', '0', true);
+    perform set_config('lock_timeout', v_lock_timeout, true);
     return v_count;
 end;
 $$;

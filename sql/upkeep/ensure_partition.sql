@@ -9,8 +9,9 @@ as $$
 -- Locks: the parent, SHARE UPDATE EXCLUSIVE. Returns whether it was missing.
 declare
     v_name constant text := parent || to_char(day, '_YYYYMMDD');
-    v_from timestamptz := day::timestamp at time zone 'UTC';
-    v_to timestamptz := (day + 1)::timestamp at time zone 'UTC';
+    -- As text that no DateStyle misreads.
+    v_from constant text := to_char(day, 'YYYY-MM-DD"T00:00:00Z"');
+    v_to constant text := to_char(day + 1, 'YYYY-MM-DD"T00:00:00Z"');
     v_bounds text;
 begin
     if to_regclass('scheduler_internal.' || quote_ident(v_name)) is not null then
@@ -23,7 +24,8 @@ begin
     end if;
     v_bounds := case parent
         when 'history' then format('from (%L) to (%L)',
-            scheduler_internal.id_floor(v_from), scheduler_internal.id_floor(v_to))
+            scheduler_internal.id_floor(v_from::timestamptz),
+            scheduler_internal.id_floor(v_to::timestamptz))
         else format('from (%L) to (%L)', v_from, v_to) end;
     -- Append-only: the insert threshold has vacuum freeze it while it is still in memory.
     execute format('create table scheduler_internal.%I (like scheduler_internal.%I including all)
