@@ -154,14 +154,11 @@ class Worker:
         self.worker_id = worker_id
 
     def beat(self, *held: Row, **arguments: Any) -> list[Row]:
-        """Sends a heartbeat for the claimed rows."""
-        return self.engine.rows(
-            "heartbeat",
-            worker_id=self.worker_id,
-            execution_ids=[row["execution_id"] for row in held],
-            attempts=[row["attempt"] for row in held],
-            **arguments,
-        )
+        """Sends a heartbeat: naming the claimed rows, or none (which says nothing about them)."""
+        if held:
+            arguments["execution_ids"] = [row["execution_id"] for row in held]
+            arguments["attempts"] = [row["attempt"] for row in held]
+        return self.engine.rows("heartbeat", worker_id=self.worker_id, **arguments)
 
     def claim(self, max_executions: int = 1, **filters: Any) -> list[Row]:
         """Claims executions."""

@@ -1,0 +1,207 @@
+"""Executions without a job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from tests.conftest import Connect
+from tests.sql.engine import SQL_TARGET, Engine, refused
+
+
+def test_what_is_given_is_what_runs(engine: Engine) -> None:
+    traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    run_at = engine.clock.now + timedelta(hours=2)
+    execution_id = engine.enqueue(
+        job_type="http",
+        target="https://example.org/hook",
+        payload={"n": [1, None]},
+        queue="mail",
+        priority=7,
+        run_at=run_at,
+        max_attempts=9,
+        timeout="5 minutes",
+        traceparent=traceparent,
+    )
+    seen = engine.execution(execution_id)
+    assert seen["status"] == "scheduled"
+    assert seen["target"] == {"url": "https://example.org/hook"}
+    assert (seen["origin"], seen["attempt"], seen["priority"]) == ("enqueue", 0, 7)
+    worker = engine.worker()
+    assert worker.claim() == []
+    engine.clock.set(run_at)
+    assert engine.execution(execution_id)["status"] == "ready"
+    worker.beat()
+    claimed = worker.claim_one()
+    assert claimed["token"] is None
+    expected = {
+        "execution_id": execution_id,
+        "attempt": 1,
+        "job_id": None,
+        "job_name": None,
+        "job_type": "http",
+        "queue": "mail",
+        "target": {"url": "https://example.org/hook"},
+        "payload": {"n": [1, None]},
+        "fire_at": None,
+        "run_at": run_at,
+        "started_at": run_at,
+        "timeout": timedelta(minutes=5),
+        "max_attempts": 9,
+        "traceparent": traceparent,
+        "token": None,
+    }
+    assert claimed == expected
+
+
+def test_an_id_tells_its_shard_and_its_time(engine: Engine) -> None:
+    run_at = engine.clock.now + timedelta(days=3)
+    for _ in range(5):
+        execution_id = engine.enqueued(run_at=run_at)
+        assert execution_id.version == 7
+        assert engine.get_shard_id(job_id=execution_id) == engine.execution(execution_id)["shard"]
+        assert engine.one("select scheduler_internal.id_time(%s)", execution_id) == run_at
+
+
+def test_a_start_in_the_past_is_now(engine: Engine) -> None:
+    execution_id = engine.enqueued(run_at=engine.clock.now - timedelta(days=90))
+    assert engine.execution(execution_id)["run_at"] == engine.clock.now
+
+
+@pytest.mark.direct
+def test_it_belongs_to_the_callers_transaction(engine: Engine, connect: Connect) -> None:
+    other = connect(autocommit=False)
+    engine.clock.set(engine.clock.now, conn=other)
+    other.execute("select scheduler.enqueue('sql', '\"select 1\"')")
+    worker = engine.worker()
+    assert worker.claim() == []
+    other.commit()
+    assert worker.claim_one()
+    other.execute("select scheduler.enqueue('sql', '\"select 1\"', dedup_key => 'k')")
+    other.rollback()
+    assert worker.claim() == []
+    assert engine.enqueued(dedup_key="k") == worker.claim_one()["execution_id"]
+
+
+def test_a_dedup_key_is_taken_until_the_end(engine: Engine) -> None:
+    first = engine.enqueued(dedup_key="invoice 7", payload=1)
+    assert engine.enqueued(dedup_key="invoice 7", payload=2) == first  # it waits
+    assert engine.execution(first)["payload"] == 1
+    assert engine.enqueued(dedup_key="invoice 8") != first
+    worker = engine.worker()
+    (claimed,) = [row for row in worker.claim(10) if row["execution_id"] == first]
+    assert engine.enqueued(dedup_key="invoice 7") == first  # it runs
+    worker.fail(claimed)
+    assert engine.enqueued(dedup_key="invoice 7") == first  # it waits for its second attempt
+    engine.clock.advance(minutes=1)
+    worker.beat()
+    worker.finish(worker.claim_one())
+    second = engine.enqueued(dedup_key="invoice 7")
+    assert second != first
+    assert engine.cancel_execution(execution_id=second)
+    third = engine.enqueued(dedup_key="invoice 7", expires_after="1 minute")
+    assert third not in (first, second)
+    engine.clock.advance(minutes=2)
+    engine.reap()
+    assert engine.execution(third)["status"] == "expired"
+    assert engine.enqueued(dedup_key="invoice 7") not in (first, second, third)
+
+
+def test_expiry_ends_what_has_not_started(engine: Engine) -> None:
+    expiring = engine.enqueued(expires_after="1 minute")
+    started = engine.enqueued(expires_after="1 minute", queue="started")
+    worker = engine.worker()
+    (claimed,) = worker.claim(queues=["started"])
+    worker.fail(claimed)
+    engine.clock.advance(minutes=1)
+    worker.beat()
+    assert worker.claim_one()["execution_id"] == started  # its retry does not expire
+    seen = engine.execution(expiring)
+    assert (seen["status"], seen["attempt"], seen["started_at"]) == ("expired", 0, None)
+    assert seen["error"]["type"] == "expired"
+    assert engine.attempts(expiring) == []
+
+
+def test_many_at_once(engine: Engine) -> None:
+    items: list[dict[str, Any]] = [
+        {"job_type": "sql", "target": SQL_TARGET, "payload": {"n": n}, "priority": n % 3} for n in range(300)
+    ]
+    ids = [row["enqueue_many"] for row in engine.rows("enqueue_many", items=items)]
+    assert len(set(ids)) == 300
+    payloads = engine.select(
+        "select payload from scheduler.executions join unnest(%s::uuid[]) with ordinality i(execution_id, n)"
+        " using (execution_id) order by n",
+        ids,
+    )
+    assert [row["payload"] for row in payloads] == [{"n": n} for n in range(300)]
+    assert engine.rows("enqueue_many", items=[]) == []
+
+
+def test_many_with_dedup_keys_and_every_argument(engine: Engine) -> None:
+    item = {
+        "job_type": "python",
+        "target": "send",
+        "payload": "x",
+        "queue": "q",
+        "priority": -3,
+        "run_at": "2031-03-06T00:00:00Z",
+        "dedup_key": "k",
+        "max_attempts": 2,
+        "backoff": "fixed",
+        "backoff_base": "1 minute",
+        "backoff_max": "2 minutes",
+        "timeout": "3 minutes",
+        "expires_after": "4 minutes",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    }
+    plain = {"job_type": "sql", "target": "select 1", "priority": None, "dedup_key": None}
+    ids: list[UUID] = [row["enqueue_many"] for row in engine.rows("enqueue_many", items=[item, plain, item])]
+    assert ids[0] == ids[2] != ids[1]
+    one = engine.execution(engine.enqueue(**{**item, "dedup_key": "other"}))
+    many = engine.execution(ids[0])
+    for changing in ("execution_id", "dedup_key", "shard"):
+        del one[changing], many[changing]
+    assert one == many
+    alone = engine.rows("enqueue_many", items=[{**item, "dedup_key": None}])[0]["enqueue_many"]
+    batched = engine.execution(alone)
+    for changing in ("execution_id", "dedup_key", "shard"):
+        del batched[changing]
+    assert one == batched
+
+
+WRONG_ITEMS: dict[str, tuple[Any, str, str]] = {
+    "null": (None, "22023", "items must be an array"),
+    "an object": ({}, "22023", "items must be an array"),
+    "too many": ([{}] * 10_001, "22023", "items must be an array of at most 10,000"),
+    "a number": ([1], "22023", "an item must be an object"),
+    "unknown key": ([{"job_type": "sql", "target": "x", "job": 1}], "22023", "unknown key 'job'"),
+    "no target": ([{"job_type": "sql"}], "22023", "needs a target"),
+    "no type": ([{"target": "x"}], "22023", "unknown job type"),
+    "queue": ([{"job_type": "sql", "target": "x", "queue": "a b"}], "22023", "invalid queue name"),
+    "key": ([{"job_type": "sql", "target": "x", "dedup_key": ""}], "22023", "invalid dedup_key"),
+    "run_at": ([{"job_type": "sql", "target": "x", "run_at": "infinity"}], "22023", "run_at infinity is out"),
+    "trace": ([{"job_type": "sql", "target": "x", "traceparent": "1"}], "22023", "invalid traceparent"),
+    "payload": ([{"job_type": "sql", "target": "x", "payload": "x" * 1_100_000}], "22023", "payload of item"),
+    "cast": ([{"job_type": "sql", "target": "x", "priority": "high"}], "22P02", "invalid input syntax"),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_ITEMS)
+def test_a_wrong_item_refuses_all(engine: Engine, wrong: str) -> None:
+    items, sqlstate, message = WRONG_ITEMS[wrong]
+    if wrong not in ("null", "an object", "too many"):
+        items = [{"job_type": "sql", "target": "select 1"}, *items]
+    before = engine.fingerprint()
+    with refused(sqlstate, message):
+        engine.rows("enqueue_many", items=items)
+    assert engine.fingerprint() == before
+
+
+def test_the_position_of_a_wrong_item_is_told(engine: Engine) -> None:
+    for wrong in ({"priority": 101}, {"dedup_key": "x" * 501}, {"timeout": "soon"}, {"payload": "x" * 1_048_576}):
+        items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, {}, wrong, {})]
+        with pytest.raises(Exception, match="(?i)item 3"):
+            engine.rows("enqueue_many", items=items)

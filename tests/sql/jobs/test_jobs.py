@@ -1,0 +1,230 @@
+"""Jobs: made, changed, triggered, filled back, deleted."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.sql.engine import SQL_TARGET, Engine, refused
+
+
+def test_a_job_is_what_was_given(engine: Engine) -> None:
+    given: dict[str, Any] = {
+        "name": "nightly report",
+        "job_type": "http",
+        "target": "https://example.org",
+        "schedule": "30 2 * * *",
+        "timezone": "europe/berlin",
+        "payload": {"a": 1},
+        "queue": "q",
+        "priority": 3,
+        "max_attempts": 5,
+        "backoff": "linear",
+        "backoff_base": timedelta(seconds=1),
+        "backoff_max": timedelta(seconds=2),
+        "timeout": timedelta(minutes=3),
+        "expires_after": timedelta(hours=4),
+        "misfire": "fire_all",
+        "misfire_window": timedelta(days=5),
+        "misfire_cap": 6,
+        "overlap": "allow",
+        "dst": "wall",
+        "jitter": timedelta(minutes=7),
+        "starts_at": engine.clock.now + timedelta(days=30),
+        "ends_at": engine.clock.now + timedelta(days=60),
+        "tags": ["x", "y"],
+    }
+    job_id = engine.create_job(**given)
+    job = engine.job(job_id)
+    normal = {**given, "target": {"url": "https://example.org"}, "timezone": "Europe/Berlin"}
+    assert {key: job[key] for key in given} == normal
+    assert job["next_fire_at"] == datetime.fromisoformat("2031-04-05T02:30+02:00")
+    assert (job["version"], job["paused"], job["created_by"]) == (1, False, "postgres")
+    assert engine.get_shard_id(job_id=job_id) == job["shard"]
+
+
+def test_put_job_again_writes_nothing(engine: Engine) -> None:
+    given = {"name": "j", "job_type": "sql", "target": "select 1", "schedule": "0 */2 * * *", "jitter": "1 minute"}
+    job_id = engine.put_job(**given)
+    before = engine.fingerprint()
+    engine.clock.advance(minutes=7)
+    assert engine.put_job(**given) == job_id
+    assert engine.fingerprint() == before
+
+
+KEEPING: list[dict[str, Any]] = [
+    {"payload": {"k": 2}},
+    {"queue": "q", "priority": 1},
+    {"overlap": "allow", "misfire": "skip"},
+    {"schedule": "7 0-23/1 * * *"},
+    {"tags": ["t"]},
+    {"ends_at": "2032-01-01T00:00Z"},
+    {"target": "select 2"},
+]
+
+
+@pytest.mark.parametrize("changes", KEEPING, ids=str)
+@pytest.mark.parametrize("way", ["put_job", "update_job"])
+def test_an_unchanged_schedule_keeps_its_next_fire(engine: Engine, way: str, changes: dict[str, Any]) -> None:
+    given = {"name": "j", "job_type": "sql", "target": SQL_TARGET, "schedule": "7 0-23 * * *"}
+    job_id = engine.create_job(**given)
+    engine.clock.advance(minutes=10)
+    if way == "put_job":
+        assert engine.put_job(**{**given, **changes}) == job_id
+    else:
+        engine.update_job(job_id=job_id, changes=changes)
+    assert engine.ledger(job_id) == [("03-05 12:07", "fired")]  # what was due is decided by the old rules
+    job = engine.job(job_id)
+    assert job["next_fire_at"] == engine.clock.now.replace(hour=13, minute=7)
+    assert job["version"] == 2
+    engine.clock.advance(hours=1)
+    engine.rows("tick")
+    assert [instant for instant, _ in engine.ledger(job_id)] == ["03-05 12:07", "03-05 13:07"]
+
+
+def test_a_new_schedule_starts_with_its_first_instant(engine: Engine) -> None:
+    job_id = engine.job_of("0 * * * *", overlap="allow", misfire="fire_all")
+    engine.clock.advance(hours=2, minutes=10)
+    engine.update_job(job_id=job_id, changes={"schedule": "*/30 * * * *"})
+    engine.clock.advance(minutes=20)
+    engine.rows("tick")
+    assert engine.ledger(job_id) == [(f"03-05 {time}", "fired") for time in ("13:00", "14:00", "14:30")]
+    engine.update_job(job_id=job_id, changes={"schedule": None})
+    job = engine.job(job_id)
+    assert (job["schedule"], job["next_fire_at"]) == (None, None)
+    assert len(engine.ledger(job_id)) == 3
+    engine.update_job(job_id=job_id, changes={"schedule": "@hourly"})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(hour=15, minute=0)
+
+
+def test_a_finished_job_can_be_changed(engine: Engine) -> None:
+    job_id = engine.job_of("0 0 13 5 3 * 2031")
+    engine.clock.advance(hours=2)
+    engine.rows("tick")
+    assert engine.job(job_id)["next_fire_at"] is None
+    engine.update_job(job_id=job_id, changes={"queue": "q"})
+    assert engine.job(job_id)["next_fire_at"] is None
+    assert engine.ledger(job_id) == [("03-05 13:00", "fired")]
+    with refused("22023", "has no future run$"):
+        engine.update_job(job_id=job_id, changes={"schedule": "0 30 13 5 3 * 2031"})
+
+
+def test_ends_at_can_be_moved_both_ways(engine: Engine) -> None:
+    job_id = engine.job_of(ends_at="2031-03-05T14:00Z", overlap="allow")
+    engine.clock.advance(hours=3)
+    engine.rows("tick")
+    assert engine.job(job_id)["next_fire_at"] is None
+    engine.update_job(job_id=job_id, changes={"ends_at": "2031-03-05T20:00Z"})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(hour=16)
+    engine.update_job(job_id=job_id, changes={"ends_at": "2031-03-05T15:30Z"})
+    assert engine.job(job_id)["next_fire_at"] is None
+
+
+def test_delete_job_decides_what_is_due_and_lets_the_rest_run(engine: Engine) -> None:
+    job_id = engine.job_of(name="gone", overlap="allow", misfire="fire_all", payload=5)
+    engine.clock.advance(hours=2)
+    engine.delete_job(job_id=job_id)
+    assert [verdict for _, verdict in engine.ledger(job_id)] == ["fired", "fired"]
+    assert engine.select("select from scheduler.jobs") == []
+    worker = engine.worker()
+    claimed = worker.claim(10)
+    assert [(row["job_name"], row["payload"]) for row in claimed] == [("gone", 5)] * 2
+    worker.fail(*claimed)
+    assert engine.one("select count(*) from scheduler.executions where status = 'scheduled'") == 2
+    with refused("P0002", "does not exist"):
+        engine.delete_job(job_id=job_id)
+    assert engine.job_of(name="gone") != job_id
+
+
+def test_trigger_runs_beside_the_schedule(engine: Engine) -> None:
+    job_id = engine.job_of(payload={"of": "job"}, expires_after="1 hour", priority=4)
+    engine.pause_job(job_id=job_id)
+    now = engine.trigger_job(job_id=job_id)
+    later = engine.trigger_job(job_id=job_id, payload={"of": "call"}, run_at="2031-03-05T14:00Z")
+    assert [engine.execution(i)["payload"]["of"] for i in (now, later)] == ["job", "call"]
+    assert [engine.execution(i)["status"] for i in (now, later)] == ["ready", "scheduled"]
+    assert {engine.execution(i)["origin"] for i in (now, later)} == {"trigger"}
+    assert engine.execution(now)["priority"] == 4
+    engine.clock.advance(hours=2, minutes=30)
+    assert engine.reap() == 0
+    assert [engine.execution(i)["status"] for i in (now, later)] == ["expired", "ready"]
+
+
+def test_backfill_makes_what_is_missing_once(engine: Engine) -> None:
+    job_id = engine.job_of(misfire="fire_once", overlap="skip", jitter="10 minutes")
+    engine.clock.advance(hours=4)
+    fill = {"job_id": job_id, "from_time": "2031-03-05T10:00Z", "to_time": "2031-03-05T15:00Z"}
+    assert engine.backfill_job(**fill) == 6  # the tick it begins with coalesces 13 to 15 into 16
+    assert engine.backfill_job(**fill) == 0
+    assert engine.ledger(job_id) == [(f"03-05 {hour}:00", "fired") for hour in range(10, 17)]
+    worker = engine.worker()
+    rows = worker.claim(100)
+    assert {row["run_at"] for row in rows if row["fire_at"].hour < 16} == {engine.clock.now}
+    worker.finish(*rows)
+    assert engine.backfill_job(**fill) == 0
+    query = "select origin, count(*) from scheduler.executions group by 1 order by 1"
+    assert engine.select(query) == [{"origin": "backfill", "count": 6}, {"origin": "fire", "count": 1}]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "from_time", "to_time", "sqlstate", "message"),
+    [
+        ("@hourly", "2031-03-05T11:00Z", "2031-03-05T10:00Z", "22023", "^not a past range of time$"),
+        ("@hourly", "2031-03-05T11:00Z", "2031-03-05T12:01Z", "22023", "^not a past range of time$"),
+        ("@hourly", None, "2031-03-05T11:00Z", "22023", "^not a past range of time$"),
+        ("@hourly", "2031-03-05T11:00Z", None, "22023", "^not a past range of time$"),
+        ("@hourly", "-infinity", "2031-03-05T11:00Z", "22023", "^not a past range of time$"),
+        ("* * * * *", "2031-02-20T00:00Z", "2031-03-05T11:00Z", "54000", "more than 10,000 instants$"),
+        (None, "2031-03-05T10:00Z", "2031-03-05T11:00Z", "55000", "has no schedule$"),
+    ],
+)
+def test_backfill_refuses(
+    engine: Engine, schedule: str, from_time: str, to_time: str, sqlstate: str, message: str
+) -> None:
+    job_id = engine.job_of(schedule)
+    before = engine.fingerprint()
+    with refused(sqlstate, message):
+        engine.backfill_job(job_id=job_id, from_time=from_time, to_time=to_time)
+    assert engine.fingerprint() == before
+
+
+def test_backfill_does_not_run_twice_what_history_forgot(engine: Engine) -> None:
+    job_id = engine.job_of("@daily", overlap="allow")
+    engine.clock.advance(days=60)
+    with refused("22023", "^the range begins before the history does$"):
+        engine.backfill_job(job_id=job_id, from_time="2031-03-20T00:00Z", to_time="2031-05-01T00:00Z")
+
+
+def test_every_change_is_in_the_audit_log(engine: Engine) -> None:
+    job_id = engine.job_of(name="audited", priority=1)
+    engine.update_job(job_id=job_id, changes={"priority": 2, "tags": []})
+    engine.pause_job(job_id=job_id, reason="why")
+    engine.resume_job(job_id=job_id)
+    execution_id = engine.trigger_job(job_id=job_id)
+    engine.backfill_job(job_id=job_id, from_time="2031-03-05T10:00Z", to_time="2031-03-05T11:00Z")
+    engine.cancel_execution(execution_id=execution_id)
+    engine.retry_execution(execution_id=execution_id)
+    engine.delete_job(job_id=job_id)
+    rows = {row["action"]: row for row in engine.select("select * from scheduler.audit_log")}
+    assert set(rows) == {
+        "create_job", "update_job", "pause_job", "resume_job", "trigger_job", "backfill_job",
+        "cancel_execution", "retry_execution", "delete_job",
+    }  # fmt: skip
+    for action, row in rows.items():
+        assert row["actor"] == "postgres"
+        assert row["at"] == engine.clock.now
+        assert row["object_id"] == (execution_id if "execution" in action else job_id)
+    assert rows["update_job"]["detail"] == {"priority": [1, 2]}
+    assert rows["pause_job"]["detail"] == {"reason": "why"}
+    assert rows["trigger_job"]["detail"] == {"execution_id": str(execution_id)}
+    assert rows["backfill_job"]["detail"]["executions"] == 2
+    assert rows["create_job"]["detail"]["priority"] == 1
+
+
+def test_the_audit_log_tells_what_was_null(engine: Engine) -> None:
+    job_id = engine.job_of(payload=None)
+    engine.update_job(job_id=job_id, changes={"payload": {"a": 1}, "expires_after": "1 hour"})
+    detail = engine.one("select detail from scheduler.audit_log where action = 'update_job'")
+    assert detail == {"payload": [None, {"a": 1}], "expires_after": [None, "01:00:00"]}

@@ -1,0 +1,51 @@
+"""Silent workers."""
+
+from __future__ import annotations
+
+from tests.sql.engine import Engine
+
+
+def test_a_crash_uses_no_attempt_and_fences_the_dead(engine: Engine) -> None:
+    worker, other = engine.worker(lease="10 seconds"), engine.worker(lease="1 hour")
+    execution_id = engine.enqueued(max_attempts=1)
+    claimed = worker.claim_one()
+    engine.clock.advance(seconds=9)
+    assert engine.reap() == 0
+    engine.clock.advance(seconds=1)
+    assert engine.reap() == 1
+    assert engine.reap() == 0
+    assert worker.finish(claimed) == [(execution_id, 1)]
+    assert [row["reason"] for row in worker.beat(claimed)] == ["lost"]
+    (lost,) = engine.attempts(execution_id)
+    assert (lost["status"], lost["final"], lost["error"]["type"]) == ("failed", False, "worker_lost")
+    again = other.claim_one()
+    assert (again["attempt"], again["run_at"]) == (2, claimed["run_at"])
+    other.finish(again)
+    assert engine.execution(execution_id)["status"] == "succeeded"
+
+
+def test_a_late_beat_before_the_reaper_keeps_everything(engine: Engine) -> None:
+    worker = engine.worker(lease="10 seconds")
+    engine.enqueued()
+    claimed = worker.claim_one()
+    engine.clock.advance(minutes=1)
+    assert worker.beat(claimed) == []
+    assert engine.reap() == 0
+    assert worker.finish(claimed) == []
+
+
+def test_three_crashes_quarantine(engine: Engine) -> None:
+    execution_id = engine.enqueued(max_attempts=100, dedup_key="poison", backoff_base="0")
+    worker = engine.worker(lease="1 second")
+    for crashes in (1, 2, 3):
+        worker.beat(lease="1 second")
+        worker.fail(worker.claim_one())  # failures do not count
+        worker.claim_one()
+        engine.clock.advance(seconds=1)
+        assert engine.reap() == 1
+        assert engine.execution(execution_id)["status"] == ("failed" if crashes == 3 else "ready")
+    seen = engine.execution(execution_id)
+    assert seen["error"]["type"] == "quarantined"
+    assert "3 workers" in seen["error"]["message"]
+    assert seen["attempt"] == 6
+    assert engine.enqueued(dedup_key="poison") != execution_id
