@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_RANDOM = re.compile(r"(?P<low>[0-9]*)~(?P<high>[0-9]*)(?P<step>/[0-9]+)?")
+_RANDOM = re.compile(r"(?P<low>[0-9]{0,2})~(?P<high>[0-9]{0,2})(?P<step>/[0-9]{1,4})?")
 _VALUE = "(?:[0-9]+|[A-Za-z]{3})"
 _ITEM = re.compile(rf"(?:\*|{_VALUE}-{_VALUE})(?:/[0-9]+)?|{_VALUE}")
 _STEP_WITHOUT_RANGE = re.compile(r"(?P<start>[0-9A-Za-z]+)/(?P<step>[0-9]+)")
@@ -58,8 +58,6 @@ def _translate_item(index: int, item: str) -> str:
             f'"{item}" in the {_NAMES[index]} field is nothing that cron knows', "see crontab(5)"
         )
     low, high = _BOUNDS[index]
-    if match is None:
-        raise CronFieldError(f'"{item}" in the {_NAMES[index]} field is no range', "write for example 0~59")
     first, last = int(match["low"] or low), int(match["high"] or high)
     step = match["step"] or ""
     # Random at cron's start, there; here drawn from the job's name, the same for ever.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # name = value, either of them in quotes or not; text after a closing quote is an error. Debian's cron wants
 # quotes around an empty value, cronie does not.
 _VARIABLE = re.compile(
-    r"""(?:"(?P<double>[^"=]*)"|'(?P<single>[^'=]*)'|(?P<bare>[^\s="'][^\s=]*))\s*=\s*"""
+    r"""(?:"(?P<double>[^"=]+)"|'(?P<single>[^'=]+)'|(?P<bare>[^\s="'][^\s=]*))\s*=\s*"""
     r"""(?:"(?P<in_double>[^"]*)"|'(?P<in_single>[^']*)'|(?P<plain>[^"'\s].*)?)\s*"""
 )
 # The dash keeps the log quiet (in cronie). Minutes have no names, so prose is no entry.

@@ -47,6 +47,7 @@ def test_translated(cron: str, ours: str) -> None:
         ("0 0 * * +1", "day-of-week", "crontab(5)"),
         ("1,,2 * * * *", '""', "crontab(5)"),
         ("1~2~3 * * * *", "minute", "crontab(5)"),
+        ("9" * 5000 + "~ * * * *", "minute", "crontab(5)"),
     ],
 )
 def test_refused(cron: str, what: str, hint: str) -> None:

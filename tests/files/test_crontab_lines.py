@@ -115,7 +115,7 @@ def test_variables(line: str, name: str, value: str) -> None:
     assert read(f"{line}\n0 0 * * * x\n").entries[0].variables == {name: value}
 
 
-@pytest.mark.parametrize("line", ['A="b" c', "A", "A b=c", "=b", 'A="b'])
+@pytest.mark.parametrize("line", ['A="b" c', "A", "A b=c", "=b", 'A="b', '""=b'])
 def test_what_is_no_variable(line: str) -> None:
     crontab = read(f"{line}\n")
     assert [remark.refused for remark in crontab.remarks] == [True]
