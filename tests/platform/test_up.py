@@ -108,10 +108,8 @@ def test_all_four_succeed_and_it_carries_on(start_up: Callable[..., Up]) -> None
     said = up.wait_for(has_succeeded)
     assert time.monotonic() - began < 60
     assert " failed " not in said
-    shown = pgtick(
-        "psql", "-Atc", "select distinct job_name from scheduler.executions where status = 'succeeded' order by 1",
-        PGTICK_DATA_DIR=str(up.home),
-    )  # fmt: skip
+    query = "select distinct job_name from scheduler.executions where status = 'succeeded' order by 1"
+    shown = pgtick("psql", "-Atc", query, PGTICK_DATA_DIR=str(up.home))
     assert tuple(shown.stdout.split()) == SAMPLES
     said = up.stop()
     assert up.process.returncode == 0
