@@ -1,7 +1,8 @@
 """Says which promise a run has broken, by its history alone.
 
-Nothing here asks the scheduler what should have happened: due instants come from arithmetic, the order of calls
-from the processes that made them. A call whose answer never came may have happened or not, and is allowed both.
+Nothing here asks the scheduler what should have happened: due instants come from arithmetic, the order of
+calls from the processes that made them. A call whose answer never came may have happened or not, and is
+allowed both.
 
 Two clocks meet here, the server's and the processes'; the proof runs on one machine, so they are one.
 """
@@ -21,8 +22,8 @@ EXAMPLES = 5
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 EXCLUSIVE = frozenset({"skip", "queue_one", "cancel_running"})
 RECOVERY = timedelta(seconds=1)
-# A call reads the clock once, when it begins, and what it writes is seen when it commits: by so much two calls
-# that followed each other may seem to overlap.
+# A call reads the clock once, when it begins, and what it writes is seen when it commits: by so much two
+# calls that followed each other may seem to overlap.
 CALL = timedelta(milliseconds=500)
 # A beat so young may not have been committed when the reaper looked.
 COMMIT = timedelta(milliseconds=100)
@@ -77,7 +78,8 @@ def wrong_verdicts(history: History) -> Iterator[str]:
     for fire in history.fires:
         job = jobs.get(fire.job_id)
         if job is not None and not _is_allowed(fire, job, executions[fire.job_id]):
-            yield f"{job.name} ({job.misfire}, {job.overlap}) at {fire.fire_at}: {fire.verdict} {fire.decided_at}"
+            policies = f"{job.misfire}, {job.overlap}"
+            yield f"{job.name} ({policies}) at {fire.fire_at}: {fire.verdict} {fire.decided_at}"
 
 
 def _is_allowed(fire: Fire, job: Job, executions: list[Execution]) -> bool:
@@ -106,7 +108,7 @@ def overlapping_fires(history: History) -> Iterator[str]:
     running: dict[UUID, list[Attempt]] = defaultdict(list)
     for attempt in history.attempts:
         job_id = job_of.get(attempt.execution_id)
-        if job_id in exclusive:
+        if job_id is not None and job_id in exclusive:
             running[job_id].append(attempt)
     for job_id, attempts in running.items():
         attempts.sort(key=lambda a: a.started_at)
@@ -138,7 +140,7 @@ def stale_finishes(history: History) -> Iterator[str]:
                         f"after {claim.process} had claimed attempt {claim.attempt}"
                     )
                 if claim.attempt == attempt and claim.worker_id != end.worker_id:
-                    yield f"{execution_id} attempt {attempt}: claimed by {claim.process}, ended by {end.process}"
+                    yield f"{execution_id} attempt {attempt}: {claim.process} claimed, {end.process} ended it"
 
 
 def unkept_ends(history: History) -> Iterator[str]:
@@ -240,7 +242,7 @@ class Lost:
 
 
 def recoveries(history: History) -> Iterator[tuple[Lost, datetime, datetime | None]]:
-    """Yields what was taken from workers: the attempt, the worker's last beat before, the next attempt's start."""
+    """Yields what was taken from workers, the worker's last beat before that, and the next attempt's start."""
     beats: dict[UUID, list[datetime]] = defaultdict(list)
     for beat in history.beats:
         beats[beat.worker_id].append(beat.at)

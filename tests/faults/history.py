@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A schedule that is due whenever the seconds since 1970 divide by its step, from starts_at to ends_at."""
+    """A schedule: due from starts_at to ends_at whenever the seconds since 1970 divide by its step."""
 
     job_id: UUID
     name: str
@@ -29,9 +29,7 @@ class Job:
         """Returns its due instants by plain arithmetic, without a look at what the scheduler makes of it."""
         first = -(-int(self.starts_at.timestamp() * 1000) // (self.step_seconds * 1000))
         last = int(self.ends_at.timestamp()) // self.step_seconds
-        return [
-            datetime.fromtimestamp(step * self.step_seconds, tz=UTC) for step in range(first, last + 1)
-        ]
+        return [datetime.fromtimestamp(step * self.step_seconds, tz=UTC) for step in range(first, last + 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """A time in which nobody could have been quick: the machine hung, or every ticker was frozen on purpose."""
+    """A time in which nobody could be quick: the machine hung, or every ticker was frozen on purpose."""
 
     start: datetime
     end: datetime

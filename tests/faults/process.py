@@ -1,4 +1,4 @@
-"""`python -m tests.faults.process ticker|worker`: the simplest processes that live by our SQL, made to be killed.
+"""`python -m tests.faults.process ticker|worker`: the simplest that live by our SQL, made to be killed.
 
 They know nothing of leases or of how to leave in order: a worker that was frozen goes on where it was and
 reports its stale ends, so that only the database can refuse them. Each notes its calls in a file of its own,
@@ -12,6 +12,7 @@ import random
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -28,7 +29,8 @@ from tests.faults.history import Note
 CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
 NO_LEASE = "JB001"
 BATCH = 5
-FLAKY = 0.05
+FLAKY = 0.1
+LONG, LONG_SECONDS = 0.02, 0.6
 
 TICK = "select fired + skipped as decided from scheduler.tick_shard(%(shard)s)"
 # One statement, so that it is one transaction whatever is in between, and leaves nothing in the session.
@@ -135,7 +137,7 @@ class Ticker:
             self._link.call(tick, shard=shard)
         if time.monotonic() >= self._reap_at:
             self._link.call("select scheduler.reap()")
-            self._reap_at = time.monotonic() + self._chance.uniform(0.8, 1.2)
+            self._reap_at = time.monotonic() + self._chance.uniform(0.4, 0.6)
 
 
 class Worker:
@@ -150,6 +152,7 @@ class Worker:
         self._sql_link = Link(os.environ["FAULTS_SQL_DSN"], autocommit=False)
         self._held: list[tuple[UUID, int]] = []
         self._cancelled: set[tuple[UUID, int]] = set()
+        self._failed: deque[DictRow] = deque(maxlen=3)
         self._has_beaten = threading.Event()
 
     def run(self) -> None:
@@ -200,12 +203,21 @@ class Worker:
             if row["job_type"] == "sql":
                 self._run_sql_job(row)
             else:
-                time.sleep(self._chance.uniform(0.0, 0.04))
+                long = self._chance.random() < LONG
+                time.sleep(LONG_SECONDS if long else self._chance.uniform(0.0, 0.04) * row["attempt"])
                 others.append(row)
         if others:
-            self._finish(others, ["failed" if self._chance.random() < FLAKY else "succeeded" for _ in others])
+            statuses = ["failed" if self._chance.random() < FLAKY else "succeeded" for _ in others]
+            self._finish(others, statuses)
+            self._failed += [r for r, status in zip(others, statuses, strict=True) if status == "failed"]
         self._held = []
+        self._repeat()
         return bool(claimed)
+
+    def _repeat(self) -> None:
+        """Reports an old failure again, as if its answer had been lost; the next attempt may run by now."""
+        if self._failed:
+            self._finish([self._chance.choice(self._failed)], ["failed"])
 
     def _run_sql_job(self, row: DictRow) -> None:
         called_at = datetime.now(UTC)

@@ -42,7 +42,8 @@ def describe(scenario: Scenario, history: History) -> str:
     refused = sum(note.outcome == "refused" for note in history.notes)
     return (
         f"seed {scenario.seed}: {scenario.faults}; {len(history.fires)} fires, "
-        f"{len(history.executions)} executions, {len(history.attempts)} attempts, {len(history.effects)} effects; "
+        f"{len(history.executions)} executions, {len(history.attempts)} attempts, "
+        f"{len(history.effects)} effects; "
         f"{refused} stale ends refused; {len(took)} attempts recovered{slowest}; "
         f"{sum((s.end - s.start).total_seconds() for s in history.stalls):.1f} s of stalls"
     )

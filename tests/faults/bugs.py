@@ -1,0 +1,60 @@
+"""Bugs that a scheduler may well have, put into one database, to see that the checker finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from psycopg import Connection
+
+Db = Connection[Any]
+
+
+def no_unique_fire(db: Db) -> None:
+    """A fire may exist twice, and a tick does not hold the schedule that it reads."""
+    db.execute("drop index scheduler_internal.waiting_job_id_fire_at_idx")
+    db.execute("drop index scheduler_internal.running_job_id_fire_at_idx")
+    rewrite(db, "scheduler_internal.fire_punctual", "for update skip locked", "")
+    rewrite(db, "scheduler.tick_shard", "for update skip locked", "")
+
+
+def no_fence(db: Db) -> None:
+    """An end is taken of anybody, whatever the attempt."""
+    finish = "scheduler_internal.finish_shard"
+    rewrite(db, finish, "and r.attempt = i.attempt", "")
+    rewrite(db, finish, "(r.worker_id = finish_shard.worker_id) is true", "true")
+    rewrite(
+        db, finish, "    except\n", "      and i.execution_id <> all (coalesce(v_ended_ids, '{}')) except\n"
+    )
+
+
+def leases_by_the_clock_of_the_worker(db: Db) -> None:
+    """A beat counts from the time that the worker says it is; some are ahead, some behind."""
+    skewed = """:= scheduler.now() + case get_byte(uuid_send(worker_id), 15) % 2
+        when 0 then interval '4 seconds' else interval '-1.4 seconds' end"""
+    rewrite(db, "scheduler.heartbeat", ":= scheduler.now()", skewed)
+
+
+def next_fire_from_now(db: Db) -> None:
+    """The next instant is sought from the clock on, not from the last instant."""
+    following = "scheduler_internal.next_instant(s.spec, s.timezone, {})"
+    rewrite(
+        db, "scheduler_internal.fire_punctual", following.format("s.next_fire_at"), following.format("at")
+    )
+
+
+def rewrite(db: Db, function: str, old: str, new: str) -> None:
+    """Replaces a text within a function of this database."""
+    row = db.execute("select pg_get_functiondef(%s::regproc)", [function]).fetchone()
+    assert row is not None
+    assert old in row[0], f"{function} does not say {old!r} any more: seed the bug anew"
+    db.execute(row[0].replace(old, new))
+
+
+BUGS: dict[Callable[[Db], None], set[str]] = {
+    no_unique_fire: {"doubled fire"},
+    no_fence: {"stale finish accepted"},
+    leases_by_the_clock_of_the_worker: {"late recovery", "lease broken early"},
+    next_fire_from_now: {"lost fire"},
+}
+"""Each bug with the promises that it breaks: at least one of them."""
