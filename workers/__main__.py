@@ -74,7 +74,7 @@ def _run(settings: Settings, work: Main) -> None:
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_port)
         _run_loop(_until_signalled(work))
-    except psycopg.errors.UndefinedFunction as error:
+    except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
         _fail(f"{describe(error)}: this database has no pgtick or an old one; run `pgtick migrate`")
     except psycopg.Error as error:
         _fail(f"cannot use the database: {describe(error)}")

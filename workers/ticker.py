@@ -13,6 +13,8 @@ import contextlib
 import random
 from collections.abc import Iterator
 
+import structlog
+
 from workers import metrics, queries
 from workers.database import DeadlineExceededError, Link
 from workers.looper import Looper, Outage, jitter
@@ -125,6 +127,10 @@ async def run_ticker(conninfo: str, *, node_id: str, stop: asyncio.Event) -> Non
     outage = Outage()
     loopers: list[Looper] = [Ticker(links[0], outage), Reaper(links[1], outage), Maintainer(links[2], outage)]
     try:
+        # Fail at once and clearly where no retry helps: a wrong password, an old schema.
+        async with links[0].call() as conn:
+            await queries.check(conn)
+        structlog.get_logger("ticker").info("ticking")
         async with asyncio.TaskGroup() as group:
             for looper in loopers:
                 group.create_task(looper.run())

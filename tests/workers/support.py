@@ -190,3 +190,17 @@ class Schedule:
         assert row is not None
         count: int = row[0]
         return count
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    """Waits for something that another process does."""
+    give_up_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < give_up_at
+        time.sleep(0.01)
+
+
+def wait_for_file(path: Path) -> str:
+    """Waits until a handler has written its file, and returns what is in it."""
+    wait_until(lambda: path.exists() and path.read_text() != "")
+    return path.read_text()

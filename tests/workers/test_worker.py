@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 
 from tests.workers.conftest import StartWorker
-from tests.workers.support import Schedule, is_alive
+from tests.workers.support import Schedule, is_alive, wait_for_file, wait_until
 
 
 @pytest.fixture
@@ -239,17 +239,3 @@ def test_sql_login_with_too_many_rights_is_refused(start: StartWorker, dsn: str)
     worker = start("worker", PGTICK_SQL_CONNECTION_STRING=dsn)
     assert worker.wait() == 1
     assert "every SQL job would have them" in worker.log
-
-
-def wait_until(condition: Any, *, seconds: float = 20.0) -> None:
-    """Waits for something that another process does."""
-    give_up_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.01)
-
-
-def wait_for_file(path: Path) -> str:
-    """Waits until a handler has written its file, and returns what is in it."""
-    wait_until(lambda: path.exists() and path.read_text() != "")
-    return path.read_text()

@@ -8,8 +8,9 @@ from typing import Any
 
 import psycopg
 from psycopg import generators
+from psycopg.abc import PQGen
 from psycopg.pq import ExecStatus
-from psycopg.pq.abc import PGresult
+from psycopg.pq.abc import PGconn, PGresult
 
 from workers.documents import to_json
 
@@ -55,29 +56,35 @@ async def execute(conn: psycopg.AsyncConnection[Any], statement: str) -> dict[st
     cursor.execute() would take several statements (a `commit` among them) and all rows; cursor.stream()
     refuses statements without rows.
     """
+    rows = Rows()
     async with conn.lock:
         conn.pgconn.send_query_params(statement.encode(), None)
         conn.pgconn.set_single_row_mode()
-        await conn.wait(generators.send(conn.pgconn))
-        rows = Rows()
-        tag = ""
-        error: psycopg.Error | None = None
-        while (result := await conn.wait(generators.fetch(conn.pgconn))) is not None:
-            if result.status in _ROWS:
-                rows.take(result)
-            if result.status in _ENDS:
-                tag = (result.command_status or b"").decode()
-            elif result.status == ExecStatus.FATAL_ERROR:
-                error = psycopg.errors.error_from_result(result)
-            elif result.status != ExecStatus.SINGLE_TUPLE:
-                raise CopyRefusedError("COPY from or to the client is not possible in a job")
-        if error is not None:
-            raise error
+        tag = await conn.wait(_fetch_all(conn.pgconn, rows))
     last = tag.rpartition(" ")[2]
     summary: dict[str, Any] = {"command": tag, "rowcount": int(last) if last.isdecimal() else rows.count}
     if rows.count:
         summary |= {"rows": rows.kept, "truncated": rows.count > len(rows.kept)}
     return summary
+
+
+def _fetch_all(pgconn: PGconn, rows: Rows) -> PQGen[str]:
+    """Take in the whole result and return its command tag; gives way only where data has to be waited for."""
+    yield from generators.send(pgconn)
+    tag = ""
+    error: psycopg.Error | None = None
+    while (result := (yield from generators.fetch(pgconn))) is not None:
+        if result.status in _ROWS:
+            rows.take(result)
+        if result.status in _ENDS:
+            tag = (result.command_status or b"").decode()
+        elif result.status == ExecStatus.FATAL_ERROR:
+            error = psycopg.errors.error_from_result(result)
+        elif result.status != ExecStatus.SINGLE_TUPLE:
+            raise CopyRefusedError("COPY from or to the client is not possible in a job")
+    if error is not None:
+        raise error
+    return tag
 
 
 def _name(result: PGresult, column: int) -> str:

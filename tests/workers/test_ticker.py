@@ -1,0 +1,108 @@
+"""Tickers as processes of their own, on a real database."""
+
+from __future__ import annotations
+
+import signal
+import time
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from tests.conftest import Database
+from tests.workers.conftest import StartWorker
+from tests.workers.support import wait_until
+from workers.ticker import MAX_SLEEP_SECONDS
+
+
+def create(db: Connection[Any], name: str, schedule: str = "* * * * * *", **arguments: Any) -> None:
+    names = "".join(f", {key} => %({key})s" for key in arguments)
+    db.execute(
+        f"""
+        select scheduler.create_job(name => %(name)s, job_type => 'sql', target => '"select 1"',
+            schedule => %(schedule)s, overlap => 'allow', misfire => 'fire_all'{names})
+        """,
+        {"name": name, "schedule": schedule, **arguments},
+    )
+
+
+def fires(db: Connection[Any]) -> list[Any]:
+    return db.execute(
+        "select fire_at, created_at from scheduler.executions where job_name = 'each second' order by fire_at"
+    ).fetchall()
+
+
+def assert_every_second_once(rows: list[Any]) -> None:
+    instants = [fire_at for fire_at, _ in rows]
+    assert instants == [instants[0] + timedelta(seconds=n) for n in range(len(instants))]
+
+
+def test_fires_on_the_second(start: StartWorker, db: Connection[Any]) -> None:
+    ticker = start("ticker")
+    wait_until(lambda: bool(ticker.events("ticking")))
+    create(db, "each second")
+    wait_until(lambda: len(fires(db)) >= 4)
+    ticker.signal(signal.SIGTERM)
+    assert ticker.wait() == 0
+    rows = fires(db)
+    assert_every_second_once(rows)
+    # The first may be seen up to a look-up late; from then on the ticker sleeps until the very instant.
+    lateness = [(created_at - fire_at).total_seconds() for fire_at, created_at in rows]
+    assert lateness[0] < MAX_SLEEP_SECONDS + 1
+    assert sorted(lateness[1:])[len(lateness) // 2] < 0.25
+
+
+def test_several_tickers_and_a_killed_and_a_frozen_one(start: StartWorker, db: Connection[Any]) -> None:
+    create(db, "each second")
+    tickers = [start("ticker") for _ in range(3)]
+    wait_until(lambda: len(fires(db)) >= 2)
+    tickers[0].kill()
+    tickers[1].signal(signal.SIGSTOP)
+    before = len(fires(db))
+    wait_until(lambda: len(fires(db)) >= before + 3)
+    tickers[1].signal(signal.SIGCONT)
+    wait_until(lambda: len(fires(db)) >= before + 5)
+    assert_every_second_once(fires(db))
+
+
+@pytest.mark.direct
+def test_lost_database_is_told_once_and_caught_up(
+    start: StartWorker, db: Connection[Any], database: Database
+) -> None:
+    create(db, "each second")
+    ticker = start("ticker")
+    wait_until(lambda: len(fires(db)) >= 1)
+    with psycopg.connect(database.server.conninfo("postgres"), autocommit=True) as admin:
+        admin.execute(f'alter database "{database.name}" with allow_connections false')
+        db.execute(
+            """
+            select pg_terminate_backend(pid) from pg_stat_activity
+            where datname = current_database() and usename = 'pgtick_worker'
+            """
+        )
+        wait_until(lambda: bool(ticker.events("database unavailable, retrying")))
+        time.sleep(2)  # the outage itself: long enough for many retries
+        admin.execute(f'alter database "{database.name}" with allow_connections true')
+    wait_until(lambda: bool(ticker.events("database available again")))
+    before = len(fires(db))
+    wait_until(lambda: len(fires(db)) >= before + 2)
+    assert_every_second_once(fires(db))
+    assert len(ticker.events("database unavailable, retrying")) == 1
+
+
+def test_takes_back_from_silent_workers(start: StartWorker, db: Connection[Any]) -> None:
+    db.execute("select scheduler.enqueue('sql', '\"select 1\"')")
+    db.execute("select scheduler.heartbeat('00000000-0000-4000-8000-000000000001', lease => '1 second')")
+    db.execute("select scheduler.claim('00000000-0000-4000-8000-000000000001')")
+    ticker = start("ticker")
+    wait_until(lambda: bool(ticker.events("took executions back from silent workers")))
+
+
+def test_empty_database_is_told_in_one_line(start: StartWorker, empty_database: Database) -> None:
+    dsn = empty_database.dsn()
+    ticker = start("ticker", DB_WRITE_CONNECTION_STRING=dsn)
+    assert ticker.wait() == 1
+    assert ticker.log.count("\n") == 1
+    assert "run `pgtick migrate`" in ticker.log
