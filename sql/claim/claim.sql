@@ -32,7 +32,8 @@ as $$
 -- waiting. From here on the attempt number is the fence: whoever names an older one is refused.
 --
 -- One shard per statement, so that a claim locks the tables of one shard and not of sixteen.
--- Without a shard those with something ready are tried in a random rotation until max_executions are found.
+-- Without a shard those with something ready are tried in a random rotation, until max_executions
+-- are found.
 --
 -- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for
 -- expired ones.

@@ -13,9 +13,17 @@ returns table (execution_id uuid, attempt integer)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 -- finish() for the executions of one shard, in one statement: what leaves running goes to history,
 -- and to waiting as well where another attempt follows. Returns the stale ones.
+--
+-- The settings fix its plan, which is made once a session, pruned to the shard as it starts, by the
+-- keys. Planned anew each time the finish of one took 1.8 ms of CPU, so it takes 0.9.
 declare
     v_exclusive uuid[];
     v_ended_ids uuid[];

@@ -54,6 +54,8 @@ create unique index waiting_job_id_fire_at_idx
 -- Only rows that can expire are in it.
 create index waiting_expires_at_idx on scheduler_internal.waiting (expires_at)
     where expires_at is not null;
+-- Only held rows are in it: found when their predecessor ends.
+create index waiting_held_idx on scheduler_internal.waiting (job_id) where run_at = 'infinity';
 
 create table scheduler_internal.running (
     shard integer not null,

@@ -1,11 +1,15 @@
 create or replace function scheduler.due_shards()
 returns table (shard integer, next_due_at timestamptz)
-language sql
+language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
-    -- One index probe a shard.
+-- One index probe a shard. PL/pgSQL, because a function in SQL is planned anew at each call.
+begin
+    return query
     select g.shard, d.next_fire_at
     from generate_series(0, 15) g(shard)
     cross join lateral (
@@ -14,7 +18,8 @@ as $$
         order by s.next_fire_at
         limit 1
     ) d
-    order by d.next_fire_at
+    order by d.next_fire_at;
+end;
 $$;
 
 comment on function scheduler.due_shards() is

@@ -4,6 +4,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
 as $$
 -- Takes back what silent workers held. A crash is counted apart from a failure and uses no attempt;
 -- after three an execution is held to be what kills workers, and fails. Also ends what expired, and
@@ -13,6 +15,8 @@ as $$
 -- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
 declare
     v_now constant timestamptz := scheduler.now();
+    v_shards integer[];
+    v_shard integer;
     v_silent uuid[];
     v_expired uuid[];
     v_held uuid[];
@@ -21,7 +25,23 @@ begin
     if not pg_try_advisory_xact_lock(1885828201, -2) then
         return 0;
     end if;
-    for v_shard in 0..15 loop
+    -- One look at all shards, planned once a session; nearly always there is nothing in any: 0.4 ms
+    -- instead of 9 for a look, and a plan, shard by shard.
+    v_shards := array(
+        select r.shard
+        from scheduler_internal.running r
+        where not exists (
+            select from scheduler_internal.workers w
+            where w.worker_id = r.worker_id and w.stopped_at is null
+              and w.last_beat_at + w.lease > v_now)
+        union
+        select w.shard from scheduler_internal.waiting w
+        where w.expires_at <= v_now and w.attempt = w.attempt_base
+        union
+        select w.shard from scheduler_internal.waiting w
+        where w.run_at = 'infinity'
+        order by 1);
+    foreach v_shard in array v_shards loop
         v_silent := array(
             select r.execution_id
             from scheduler_internal.running r
@@ -46,7 +66,7 @@ begin
         end if;
         v_held := array(
             select distinct w.job_id from scheduler_internal.waiting w
-            where w.shard = v_shard and w.fire_at is not null and w.run_at = 'infinity');
+            where w.shard = v_shard and w.run_at = 'infinity');
         if v_held <> '{}' then
             perform scheduler_internal.release_held(v_shard, v_held, v_now);
         end if;
