@@ -12,7 +12,9 @@ as $$
 -- Raises. One place, so that every refusal has a message, the facts and the next step. Volatile:
 -- the planner calls an immutable function of constants itself, also where nothing is refused.
 begin
-    raise exception using errcode = code, message = message, detail = detail, hint = hint;
+    raise exception using errcode = code, detail = detail, hint = hint,
+        -- One line, whatever was quoted in it.
+        message = regexp_replace(message, '[[:cntrl:]]', ' ', 'g');
 end;
 $$;
 

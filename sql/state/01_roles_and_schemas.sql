@@ -22,6 +22,9 @@ end $$;
 -- psql.
 grant scheduler_sql to scheduler_owner;
 
+-- health() looks at other people's transactions: without this it sees its own only, and says "ok".
+grant pg_read_all_stats to scheduler_owner;
+
 comment on role scheduler_owner is
     'pgtick: owns every object of the schemas scheduler and scheduler_internal';
 comment on role scheduler_client is 'pgtick: describes jobs and enqueues executions';
