@@ -161,7 +161,12 @@ def test_create_and_put_job(shared: Engine, function: str, argument: str, value:
         shared.value(function, **{**job, argument: value})
 
 
-@pytest.mark.parametrize(("argument", "value", "message"), [case for case in JOB if case[0] != "name"], ids=shown)
+# A job may be ended by a change: ends_at in the past is no mistake then.
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [case for case in JOB if case[0] != "name" and case[2] != "has no future run$"],
+    ids=shown,
+)
 def test_update_job(shared: Engine, argument: str, value: Any, message: str) -> None:
     if value is None and argument == "target":
         message = "needs a target"
