@@ -48,7 +48,7 @@ class Ticker(Looper):
         due = [row for row in shards if row.due_in_seconds <= 0]
         if not due:
             # Waited on this machine's monotonic clock: only the difference comes from the database's.
-            return min((row.due_in_seconds for row in shards), default=MAX_SLEEP_SECONDS)
+            return min([MAX_SLEEP_SECONDS, *(row.due_in_seconds for row in shards)])
         # Each ticker in an order of its own, so that several share the shards instead of queueing at the
         # first; one that did not answer in time comes last, so that it does not starve the others.
         random.shuffle(due)
