@@ -17,8 +17,8 @@ to scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin;
 
 grant execute on function
     scheduler.next_fire(text, text, timestamptz, text),
-    scheduler.preview(text, text, integer, timestamptz, text)
---    scheduler.describe(text)
+    scheduler.preview(text, text, integer, timestamptz, text),
+    scheduler.describe(text)
 to scheduler_client, scheduler_reader, scheduler_admin;
 
 -- Reading. A view calls its functions with the rights of its reader; outside the view nobody finds
