@@ -68,6 +68,9 @@ def random_after(random: Random, zone: str) -> datetime:
         after = after.replace(second=0, minute=random.choice([0, 15, 30, 59]))
     if random.random() < 0.3:
         after += timedelta(microseconds=random.choice([1, 999_999, random.randrange(1_000_000)]))
+    if random.random() < 0.1:
+        # The last moment before a full minute, when most of what is written here runs.
+        after = after.replace(second=59, microsecond=999_999)
     return after.replace(tzinfo=UTC)
 
 
