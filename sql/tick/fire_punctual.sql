@@ -11,53 +11,71 @@ as $$
 -- Fires the schedules of a shard that have just one instant due, on time, with no execution of
 -- theirs in the way: nearly all, so that they go as a set. Leaves the others due, for
 -- fire_schedule().
+--
+-- One statement, each row read once, found again by its ctid; and a plain insert, because ON
+-- CONFLICT probes every unique index beforehand (8.6 us of 19 a row). Processor time, 32,000 fires:
+-- 1.39 s in three statements, 1.19 s in one, 1.08 s without ON CONFLICT. A fire that waits already
+-- (a schedule was set back by hand) undoes this call, and fire_schedule() does its work.
 -- Locks: due schedule rows, SKIP LOCKED. Writes: waiting, schedules. Returns how many fired.
 declare
-    v_job_ids uuid[];
-    v_fire_ats timestamptz[];
-    v_followings timestamptz[];
+    v_count bigint;
 begin
     with due as materialized (
-        select s.job_id, s.next_fire_at, s.ends_at, s.misfire, s.misfire_window, s.overlap,
+        select s.ctid as row_id, s.job_id, s.next_fire_at, s.ends_at, s.misfire, s.misfire_window,
+               s.overlap,
                scheduler_internal.next_instant(s.spec, s.timezone, s.next_fire_at) as following
         from scheduler_internal.schedules s
         where s.shard = fire_punctual.shard and s.next_fire_at <= at
         order by s.next_fire_at
         limit max_fires
         for update skip locked
+    ), punctual as materialized (
+        select d.row_id, d.next_fire_at as fire_at, d.following
+        from due d
+        where (d.following is null or d.following > coalesce(least(at, d.ends_at), at))
+          -- is_alive(), written out: a function that holds a subquery is not inlined (20 us a row
+          -- instead of 3).
+          and (d.overlap = 'allow' or not exists (
+                   select from scheduler_internal.running r
+                   where r.shard = fire_punctual.shard and r.job_id = d.job_id
+                     and r.fire_at is not null and r.origin = 'f')
+               and not exists (
+                   select from scheduler_internal.waiting w
+                   where w.shard = fire_punctual.shard and w.job_id = d.job_id
+                     and w.fire_at is not null and w.origin = 'f'))
+          and d.next_fire_at >= coalesce(
+                  at - coalesce(d.misfire_window,
+                                case when d.misfire = 'skip'
+                                     then scheduler_internal.misfire_grace() end),
+                  d.next_fire_at)
+    ), moved as (
+        update scheduler_internal.schedules s
+        set next_fire_at = case when p.following <= coalesce(s.ends_at, p.following)
+                                then p.following end,
+            last_fire_at = p.fire_at
+        from punctual p
+        where s.shard = fire_punctual.shard and s.ctid = p.row_id
+        returning s.shard, s.job_id, s.job_version, s.jitter, s.expires_after, s.rank, s.overlap,
+                  s.queue, s.job_type, s.handler, p.fire_at, p.following
+    ), born as (
+        insert into scheduler_internal.waiting
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
+             job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler)
+        select m.shard, 0, scheduler_internal.new_id(m.shard, r.run_at), r.run_at, at, m.fire_at,
+               r.run_at + m.expires_after, m.job_id, m.job_version, 0, m.rank, 0, 'f',
+               m.overlap in ('queue_one', 'cancel_running'), m.queue, m.job_type, m.handler
+        from moved m
+        cross join lateral (
+            select greatest(at, case when m.jitter > '0'
+                                then scheduler_internal.spread(m.job_id, m.fire_at,
+                                         least(m.jitter, m.following - m.fire_at))
+                                else m.fire_at end) as run_at
+        ) r
     )
-    select array_agg(d.job_id), array_agg(d.next_fire_at), array_agg(d.following)
-    into v_job_ids, v_fire_ats, v_followings
-    from due d
-    where (d.following is null or d.following > coalesce(least(at, d.ends_at), at))
-      -- is_alive(), written out: a function that holds a subquery is not inlined (20 us a row
-      -- instead of 3).
-      and (d.overlap = 'allow' or not exists (
-               select from scheduler_internal.running r
-               where r.shard = fire_punctual.shard and r.job_id = d.job_id
-                 and r.fire_at is not null and r.origin = 'f')
-           and not exists (
-               select from scheduler_internal.waiting w
-               where w.shard = fire_punctual.shard and w.job_id = d.job_id
-                 and w.fire_at is not null and w.origin = 'f'))
-      and d.next_fire_at >= coalesce(
-              at - coalesce(d.misfire_window,
-                            case when d.misfire = 'skip'
-                                 then scheduler_internal.misfire_grace() end),
-              d.next_fire_at);
-
-    if v_job_ids is null then
-        return 0;
-    end if;
-    perform scheduler_internal.insert_fires(
-        shard, 'f', v_job_ids, v_fire_ats, v_followings, at, held => false);
-    update scheduler_internal.schedules s
-    set next_fire_at = case when d.following <= coalesce(s.ends_at, d.following)
-                            then d.following end,
-        last_fire_at = d.fire_at
-    from unnest(v_job_ids, v_fire_ats, v_followings) d(job_id, fire_at, following)
-    where s.shard = fire_punctual.shard and s.job_id = d.job_id;
-    return cardinality(v_job_ids);
+    select count(*) into v_count from moved m;
+    return v_count;
+exception when unique_violation then
+    return 0;
 end;
 $$;
 
