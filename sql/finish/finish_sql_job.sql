@@ -15,8 +15,8 @@ as $$
 -- gave to the worker alone, is what a job cannot forge.
 --
 -- From here to the commit the transaction holds the execution, and the schedule of one that may have
--- held another, against reap and ticks: so a caller that freezes in between is cut off after a
--- lease.
+-- held another, against reap and ticks: so a caller that freezes in between is cut off after half
+-- a lease, before others could have it.
 -- Locks, Writes: as finish().
 declare
     v_worker_id uuid;
@@ -32,7 +32,7 @@ begin
         return false;
     end if;
     perform set_config('idle_in_transaction_session_timeout',
-        (extract(epoch from v_lease) * 1000)::bigint::text, true);
+        (extract(epoch from v_lease) * 500)::bigint::text, true);
     return not exists (
         select from scheduler.finish(v_worker_id, array[finish_sql_job.execution_id],
             array[finish_sql_job.attempt], '{succeeded}', array[finish_sql_job.result]));
