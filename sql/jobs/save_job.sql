@@ -25,20 +25,29 @@ begin
 
     -- Two creators of one name meet at the unique key: the second waits, then finds the first's
     -- job.
-    insert into scheduler_internal.job_names as n (name, job_id)
-    values (save_job.name, v_job_id)
-    on conflict do nothing;
-    if not found then
+    loop
+        insert into scheduler_internal.job_names as n (name, job_id)
+        values (save_job.name, v_job_id)
+        on conflict do nothing;
+        exit when found;
         select n.job_id into v_taken from scheduler_internal.job_names n
         where n.name = save_job.name;
+        continue when not found;  -- deleted between the two statements
         if not replace_existing then
             perform scheduler_internal.refuse(
                 format('job %L already exists', name), format('Its id is %s.', v_taken),
                 'Use scheduler.put_job to create or update, or choose another name.', '23505');
         end if;
-        perform scheduler_internal.change_job(v_taken, v_definition);
-        return v_taken;
-    end if;
+        begin
+            perform scheduler_internal.change_job(v_taken, v_definition);
+            return v_taken;
+        exception when no_data_found then
+            -- Deleted while we waited for its lock: the name is free now.
+            if exists (select from scheduler_internal.job_names n where n.job_id = v_taken) then
+                raise;
+            end if;
+        end;
+    end loop;
 
     insert into scheduler_internal.jobs
         (shard, job_id, name, version, created_at, created_by, updated_at)
