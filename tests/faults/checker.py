@@ -53,7 +53,7 @@ def summarize(complaints: list[Complaint]) -> str:
 
 
 def lost_fires(history: History) -> Iterator[str]:
-    """Every due instant has a verdict, and an execution if the verdict is that it fired."""
+    """Every due instant has a verdict."""
     decided = {(fire.job_id, fire.fire_at) for fire in history.fires}
     for job in history.jobs:
         for instant in job.instants():
@@ -174,8 +174,8 @@ def never_ended(history: History) -> Iterator[str]:
         if count > 1:
             yield f"{execution_id}: {count} ends"
     known = {e.execution_id for e in history.executions}
-    for execution_id in {n.execution_id for n in history.notes if n.op == "claim"} - known:
-        yield f"{execution_id}: claimed, and gone"
+    for claimed in {n.execution_id for n in history.notes if n.op == "claim"} - known:
+        yield f"{claimed}: claimed, and gone"
 
 
 def unordered_attempts(history: History) -> Iterator[str]:
@@ -242,7 +242,7 @@ class Lost:
 
 
 def recoveries(history: History) -> Iterator[tuple[Lost, datetime, datetime | None]]:
-    """Yields what was taken from workers, the worker's last beat before that, and the next attempt's start."""
+    """Yields what was taken from workers, the last beat before that, and the start of the next attempt."""
     beats: dict[UUID, list[datetime]] = defaultdict(list)
     for beat in history.beats:
         beats[beat.worker_id].append(beat.at)

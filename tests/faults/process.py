@@ -26,8 +26,13 @@ from psycopg.rows import DictRow, dict_row
 
 from tests.faults.history import Note
 
-CONNECTION_LOST = (psycopg.OperationalError, psycopg.InterfaceError)
+CONNECTION_LOST = (
+    psycopg.OperationalError,
+    psycopg.InterfaceError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 NO_LEASE = "JB001"
+DEADLOCK = "40P01"
 BATCH = 5
 FLAKY = 0.1
 LONG, LONG_SECONDS = 0.02, 0.6
@@ -102,8 +107,9 @@ class Log:
         os.write(self._file, msgspec.json.encode(note) + b"\n")
 
     def error(self, error: psycopg.Error, *, called_at: datetime) -> None:
-        """Notes an error that is neither a cut connection nor a lost lease."""
-        if not isinstance(error, CONNECTION_LOST) and error.sqlstate != NO_LEASE:
+        """Notes an error that is neither a cut connection nor a lost lease; a deadlock is one."""
+        is_cut = isinstance(error, CONNECTION_LOST) and error.sqlstate != DEADLOCK
+        if not is_cut and error.sqlstate != NO_LEASE:
             self.note(op="error", outcome="unknown", called_at=called_at, detail=repr(error))
 
 

@@ -32,7 +32,7 @@ FREEZE_SECONDS = (1.8, 4.0)  # most are longer than the lease; many thaw just wh
 OUTAGE_SECONDS = 2.5
 MOST_FROZEN = 3
 CANARY_SECONDS = 0.05
-HICCUP_SECONDS = 0.1
+HICCUP_SECONDS = 0.03
 
 # The server's record of who beat when, and what SQL jobs leave behind: not part of pgtick.
 OBSERVERS = """
@@ -146,9 +146,9 @@ class Scenario:
 
     def _create_jobs(self, db: Connection[Any], starts_at: float) -> tuple[list[Job], set[Any]]:
         # Half seconds, so that no instant lies on a bound.
-        bounds = [
+        first, last = (
             datetime.fromtimestamp(int(at) + 0.5, tz=UTC) for at in (starts_at, starts_at + self.seconds)
-        ]
+        )
         jobs, effectful = [], set()
         kinds = cycle(product(OVERLAPS, MISFIRES, SCHEDULES))
         for number, (overlap, misfire, (schedule, step)) in enumerate(islice(kinds, self.jobs)):
@@ -165,12 +165,12 @@ class Scenario:
                     "expires_after": timedelta(seconds=1.5) if number % 10 == 0 else None,
                     "misfire": misfire,
                     "overlap": overlap,
-                    "starts_at": bounds[0],
-                    "ends_at": bounds[1],
+                    "starts_at": first,
+                    "ends_at": last,
                 },
             ).fetchone()
             assert row is not None
-            jobs.append(Job(row[0], name, step, *bounds, misfire, overlap))
+            jobs.append(Job(row[0], name, step, first, last, misfire, overlap))
             if is_sql:
                 effectful.add(row[0])
         return jobs, effectful
@@ -194,17 +194,20 @@ class Scenario:
             if time.time() >= outage_at:
                 outage_at = until + 1
                 self._stop_all_tickers()
-            fault = self.chance.choices((self._kill, self._freeze, self._terminate), weights=(4, 4, 3), k=1)[
-                0
-            ]
-            fault(db)
+            match self.chance.choices(("kill", "freeze", "terminate"), weights=(4, 4, 3))[0]:
+                case "kill":
+                    self._kill()
+                case "freeze":
+                    self._freeze()
+                case _:
+                    self._terminate(db)
             pause_until = time.time() + self.chance.uniform(0.15, 0.6)
             while time.time() < pause_until:
                 time.sleep(0.05)
                 self._thaw(due_by=time.monotonic())
         self._thaw(due_by=float("inf"))
 
-    def _kill(self, db: Connection[Any]) -> None:
+    def _kill(self) -> None:
         victim = self.chance.choice(self._processes)
         self._count(f"kill {victim.kind}")
         victim.popen.kill()
@@ -212,7 +215,7 @@ class Scenario:
         self._processes.remove(victim)
         self._start(victim.kind)
 
-    def _freeze(self, db: Connection[Any]) -> None:
+    def _freeze(self) -> None:
         victim = self.chance.choice(self._processes)
         frozen = sum(p.kind == victim.kind and p.thaw_at is not None for p in self._processes)
         if victim.thaw_at is None and frozen < MOST_FROZEN:

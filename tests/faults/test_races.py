@@ -1,0 +1,419 @@
+"""Two sessions at the same rows, step by step: who comes second waits or passes, and there is one end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from tests.conftest import Connect
+from tests.faults.sessions import Db, rows, value, wait_until, waiting
+from tests.support.clock import Clock
+
+pytestmark = pytest.mark.direct
+
+START = datetime(2030, 1, 1, 0, 0, 0, 500_000, tzinfo=UTC)
+CREATE_JOB = """
+    select scheduler.create_job(name => %s, job_type => 'python', target => '"anything"',
+        schedule => '* * * * * *', overlap => %s, misfire => 'fire_all')
+"""
+TICK = "select fired from scheduler.tick_shard(%s)"
+CLAIM = "select execution_id, attempt from scheduler.claim(%s)"
+FINISH = """
+    select execution_id from scheduler.finish(%s, array[%s::uuid], array[%s::integer], array[%s])
+"""
+VERDICTS = "select verdict from scheduler.fires where job_id = %s order by fire_at"
+ENDS = "select attempt, status, final from scheduler.attempts where execution_id = %s order by attempt"
+
+
+@dataclass
+class Stage:
+    """Two sessions, a third that looks on, and the clock of each."""
+
+    a: Db
+    b: Db
+    watcher: Db
+    clock: Clock
+
+    def at(self, seconds: float, *conns: Db) -> None:
+        """Sets the clock of some sessions, of all without a name, to a time after the start."""
+        for conn in conns or (self.a, self.b, self.watcher):
+            self.clock.set(START + timedelta(seconds=seconds), conn=conn)
+
+    def create_job(self, *, name: str = "job", overlap: str = "allow") -> tuple[UUID, int]:
+        """Makes a job that is due every second, and returns its id and shard."""
+        job_id = value(self.watcher, CREATE_JOB, name, overlap)
+        return job_id, value(self.watcher, "select scheduler.get_shard_id(%s)", job_id)
+
+    def register(self, *, lease: str = "10 seconds") -> UUID:
+        """Makes a worker with a lease."""
+        worker_id = uuid4()
+        self.watcher.execute("select from scheduler.heartbeat(%s, lease => %s::interval)", [worker_id, lease])
+        return worker_id
+
+    def enqueue(self) -> UUID:
+        """Makes an execution."""
+        found: UUID = value(self.watcher, "select scheduler.enqueue('python', '\"anything\"')")
+        return found
+
+
+@pytest.fixture
+def stage(clock: Clock, db: Db, connect: Connect) -> Stage:
+    clock.set(START, everywhere=True)
+    db.execute("select scheduler.maintain()")  # partitions for the days that the test plays in
+    name = value(db, "select current_database()")
+    db.execute(f'alter database "{name}" set scheduler.tick_lock = off')
+    return Stage(connect(), connect(), connect(), clock)
+
+
+def tick(conn: Db, shard: int) -> Any:
+    return value(conn, TICK, shard)
+
+
+def finish(conn: Db, worker_id: UUID, execution_id: UUID, attempt: int, status: str = "succeeded") -> bool:
+    """Returns whether the end was accepted."""
+    return rows(conn, FINISH, worker_id, execution_id, attempt, status) == []
+
+
+class TestTicks:
+    def test_second_ticker_passes_over_what_the_first_holds(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(1)
+        with stage.a.transaction():
+            assert tick(stage.a, shard) == 1
+            assert tick(stage.b, shard) == 0
+        assert tick(stage.b, shard) == 0
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)]
+
+    def test_ticker_that_fails_leaves_its_fires_to_others(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(1)
+        with stage.a.transaction(force_rollback=True):
+            assert tick(stage.a, shard) == 1
+        assert tick(stage.b, shard) == 1
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)]
+
+    def test_overlap_holds_for_a_ticker_that_read_before_the_other_committed(self, stage: Stage) -> None:
+        """B has read the schedule, and that nothing is alive; then A fires; then B comes to lock the row."""
+        job_id, shard = stage.create_job(overlap="skip")
+        stage.watcher.execute("""
+            alter function scheduler_internal.next_instant rename to next_instant_itself;
+            create function scheduler_internal.next_instant(
+                spec scheduler_internal.schedule_spec, timezone text, after timestamptz)
+            returns timestamptz language plpgsql as $$
+            begin
+                if current_setting('test.stop_here', true) = 'on' then
+                    perform pg_advisory_xact_lock_shared(42);
+                end if;
+                return scheduler_internal.next_instant_itself(spec, timezone, after);
+            end $$;
+        """)
+        stage.at(1, stage.a)
+        stage.at(2, stage.b, stage.watcher)
+        stage.b.execute("set test.stop_here = 'on'")
+        stage.watcher.execute("select pg_advisory_lock(42)")
+        with waiting(stage.watcher, stage.b, lambda conn: tick(conn, shard)) as ticked:
+            assert tick(stage.a, shard) == 1
+            stage.watcher.execute("select pg_advisory_unlock(42)")
+            assert ticked.result() == 0
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",), ("skipped_overlap",)]
+
+    def test_clock_that_steps_back_fires_nothing_twice(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(30)
+        assert tick(stage.a, shard) == 30
+        stage.at(5)
+        assert tick(stage.a, shard) == 0
+        stage.at(31)
+        assert tick(stage.b, shard) == 1
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 31
+
+
+class TestEnds:
+    def claimed(self, stage: Stage) -> tuple[UUID, UUID]:
+        worker_id = stage.register()
+        execution_id = stage.enqueue()
+        assert rows(stage.watcher, CLAIM, worker_id) == [(execution_id, 1)]
+        return worker_id, execution_id
+
+    def test_finish_before_cancel(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+
+        def cancel(conn: Db) -> Any:
+            return value(conn, "select scheduler.cancel_execution(%s)", execution_id)
+
+        stage.a.execute("begin")
+        assert finish(stage.a, worker_id, execution_id, 1)
+        with waiting(stage.watcher, stage.b, cancel) as cancelled:
+            stage.a.execute("commit")
+            assert cancelled.result() is False
+        assert rows(stage.watcher, ENDS, execution_id) == [(1, "succeeded", True)]
+
+    def test_cancel_before_finish(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        stage.a.execute("begin")
+        assert value(stage.a, "select scheduler.cancel_execution(%s)", execution_id)
+        with waiting(
+            stage.watcher, stage.b, lambda conn: finish(conn, worker_id, execution_id, 1, "failed")
+        ) as finished:
+            stage.a.execute("commit")
+            assert finished.result()
+        # Asked to stop, it failed: that is not tried again.
+        assert rows(stage.watcher, ENDS, execution_id) == [(1, "failed", True)]
+
+    def test_reap_before_finish(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        stage.at(11)
+        stage.a.execute("begin")
+        assert value(stage.a, "select scheduler.reap()") == 1
+        with waiting(
+            stage.watcher, stage.b, lambda conn: finish(conn, worker_id, execution_id, 1)
+        ) as finished:
+            stage.a.execute("commit")
+            assert not finished.result()
+        assert rows(stage.watcher, ENDS, execution_id) == [(1, "failed", False)]
+
+    def test_finish_before_reap(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        stage.at(11)
+        with stage.a.transaction():
+            assert finish(stage.a, worker_id, execution_id, 1)
+            assert value(stage.b, "select scheduler.reap()") == 0
+        assert value(stage.b, "select scheduler.reap()") == 0
+        assert rows(stage.watcher, ENDS, execution_id) == [(1, "succeeded", True)]
+
+    def test_failure_needs_no_error_document(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        assert finish(stage.a, worker_id, execution_id, 1, "failed")
+        assert rows(stage.watcher, ENDS, execution_id) == [(1, "failed", False)]
+
+    def test_two_retries_make_one(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        assert finish(stage.watcher, worker_id, execution_id, 1)
+
+        def retry(conn: Db) -> Any:
+            return value(conn, "select scheduler.retry_execution(%s)", execution_id)
+
+        stage.a.execute("begin")
+        assert retry(stage.a)
+        with waiting(stage.watcher, stage.b, retry) as retried:
+            stage.a.execute("commit")
+            assert retried.result() is False
+        assert rows(stage.watcher, CLAIM, worker_id) == [(execution_id, 2)]
+
+
+class TestClaims:
+    def test_second_claim_passes_over_what_the_first_holds(self, stage: Stage) -> None:
+        first, second = stage.register(), stage.register()
+        execution_id = stage.enqueue()
+        stage.a.execute("begin")
+        assert rows(stage.a, CLAIM, first) == [(execution_id, 1)]
+        assert rows(stage.b, CLAIM, second) == []
+        stage.a.execute("rollback")
+        assert rows(stage.b, CLAIM, second) == [(execution_id, 1)]
+
+    def test_claim_whose_answer_was_lost_is_given_back(self, stage: Stage) -> None:
+        """The worker lives, and knows nothing of what it holds: no lease would ever end that."""
+        worker_id = stage.register()
+        lost, kept = stage.enqueue(), stage.enqueue()
+        rows(stage.a, "select * from scheduler.claim(%s, 2)", worker_id)
+
+        def beat() -> None:
+            rows(
+                stage.a,
+                "select * from scheduler.heartbeat(%s, execution_ids => array[%s::uuid], attempts => '{1}')",
+                worker_id,
+                kept,
+            )
+
+        held = "select execution_id from scheduler.executions where status = 'running'"
+        for seconds in (5, 9):
+            stage.at(seconds)
+            beat()
+        assert set(rows(stage.watcher, held)) == {(lost,), (kept,)}  # the answer may be on its way
+        stage.at(11)
+        beat()
+        assert rows(stage.watcher, held) == [(kept,)]
+        assert rows(stage.b, CLAIM, worker_id) == [(lost, 2)]
+
+    def test_beat_that_names_nothing_gives_nothing_back(self, stage: Stage) -> None:
+        worker_id = stage.register()
+        execution_id = stage.enqueue()
+        rows(stage.a, CLAIM, worker_id)
+        for seconds in (8, 16):
+            stage.at(seconds)
+            rows(stage.a, "select * from scheduler.heartbeat(%s)", worker_id)
+        assert finish(stage.a, worker_id, execution_id, 1)
+
+
+class TestDedupKeys:
+    ENQUEUE = "select scheduler.enqueue('python', '\"anything\"', dedup_key => 'key')"
+
+    def test_second_gets_the_first_ones_execution(self, stage: Stage) -> None:
+        stage.a.execute("begin")
+        first = value(stage.a, self.ENQUEUE)
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, self.ENQUEUE)) as second:
+            stage.a.execute("commit")
+            assert second.result() == first
+        assert rows(stage.watcher, "select execution_id from scheduler.executions") == [(first,)]
+
+    def test_second_gets_its_own_when_the_first_fails(self, stage: Stage) -> None:
+        stage.a.execute("begin")
+        first = value(stage.a, self.ENQUEUE)
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, self.ENQUEUE)) as second:
+            stage.a.execute("rollback")
+            execution_id = second.result()
+        assert execution_id != first
+        assert rows(stage.watcher, "select execution_id from scheduler.executions") == [(execution_id,)]
+
+
+class TestQueueOne:
+    HELD = "select count(*) from scheduler.executions where run_at = 'infinity'"
+
+    def running(self, stage: Stage) -> tuple[UUID, int, UUID, UUID]:
+        """Returns the job, its shard, a worker, and what it runs of the job."""
+        job_id, shard = stage.create_job(overlap="queue_one")
+        worker_id = stage.register()
+        stage.at(1)
+        assert tick(stage.watcher, shard) == 1
+        [(execution_id, _)] = rows(stage.watcher, CLAIM, worker_id)
+        stage.at(2)
+        return job_id, shard, worker_id, execution_id
+
+    def test_end_waits_for_the_tick_and_lets_its_fire_go(self, stage: Stage) -> None:
+        job_id, shard, worker_id, execution_id = self.running(stage)
+        stage.a.execute("begin")
+        assert tick(stage.a, shard) == 1
+        with waiting(
+            stage.watcher, stage.b, lambda conn: finish(conn, worker_id, execution_id, 1)
+        ) as finished:
+            stage.a.execute("commit")
+            assert finished.result()
+        assert value(stage.watcher, self.HELD) == 0
+        assert len(rows(stage.watcher, CLAIM, worker_id)) == 1
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 2
+
+    def test_tick_passes_over_a_job_whose_execution_is_ending(self, stage: Stage) -> None:
+        job_id, shard, worker_id, execution_id = self.running(stage)
+        with stage.a.transaction():
+            assert finish(stage.a, worker_id, execution_id, 1)
+            assert tick(stage.b, shard) == 0
+        assert tick(stage.b, shard) == 1
+        assert value(stage.watcher, self.HELD) == 0
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 2
+
+
+class TestChangesOfJobs:
+    PUT = """
+        select scheduler.put_job(name => 'job', job_type => 'python', target => '"anything"',
+            schedule => '*/2 * * * * *', overlap => 'allow', misfire => 'fire_all')
+    """
+    DELETE = "select scheduler.delete_job(%s)::text"
+
+    def test_change_waits_for_the_tick(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(1)
+        stage.a.execute("begin")
+        assert tick(stage.a, shard) == 1
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, self.PUT)) as put:
+            stage.a.execute("commit")
+            assert put.result() == job_id
+        stage.at(4)
+        assert tick(stage.a, shard) == 2
+        fire_ats = rows(stage.watcher, "select fire_at from scheduler.fires order by fire_at")
+        assert [at.second for (at,) in fire_ats] == [1, 2, 4]
+
+    def test_tick_passes_over_a_job_that_is_being_changed(self, stage: Stage) -> None:
+        _, shard = stage.create_job()
+        stage.at(3)
+        with stage.a.transaction():
+            value(stage.a, self.PUT)  # what was due under the old schedule gets its verdict first
+            assert tick(stage.b, shard) == 0
+        stage.at(6)
+        assert tick(stage.b, shard) == 2
+        fire_ats = rows(stage.watcher, "select fire_at from scheduler.fires order by fire_at")
+        assert [at.second for (at,) in fire_ats] == [1, 2, 3, 4, 6]
+
+    def test_second_creator_of_a_name_is_refused(self, stage: Stage) -> None:
+        stage.a.execute("begin")
+        first = value(stage.a, CREATE_JOB, "job", "allow")
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, CREATE_JOB, "job", "allow")) as second:
+            stage.a.execute("commit")
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                second.result()
+        assert rows(stage.watcher, "select job_id from scheduler.jobs") == [(first,)]
+
+    def test_name_is_free_when_its_creator_fails(self, stage: Stage) -> None:
+        stage.a.execute("begin")
+        value(stage.a, CREATE_JOB, "job", "allow")
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, CREATE_JOB, "job", "allow")) as second:
+            stage.a.execute("rollback")
+            job_id = second.result()
+        assert rows(stage.watcher, "select job_id from scheduler.jobs") == [(job_id,)]
+
+    def test_deletion_waits_for_the_tick(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(1)
+        stage.a.execute("begin")
+        assert tick(stage.a, shard) == 1
+        with waiting(stage.watcher, stage.b, lambda conn: value(conn, self.DELETE, job_id)) as deleted:
+            stage.a.execute("commit")
+            deleted.result()
+        stage.at(9)
+        assert tick(stage.a, shard) == 0
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)]
+
+    def test_tick_passes_over_a_job_that_is_being_deleted(self, stage: Stage) -> None:
+        job_id, shard = stage.create_job()
+        stage.at(1)
+        with stage.a.transaction():
+            value(stage.a, self.DELETE, job_id)
+            assert tick(stage.b, shard) == 0
+        stage.at(9)
+        assert tick(stage.b, shard) == 0
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)]
+
+    def test_put_of_a_job_that_is_being_deleted_makes_it_anew(self, stage: Stage, connect: Connect) -> None:
+        """The name was taken when it looked, and is free when it gets the lock."""
+        old, _ = stage.create_job()
+        holder = connect()
+        holder.execute("begin")
+        holder.execute("select from scheduler_internal.schedules where job_id = %s for update", [old])
+        with (
+            waiting(stage.watcher, stage.a, lambda conn: value(conn, self.DELETE, old)) as deleted,
+            waiting(stage.watcher, stage.b, lambda conn: value(conn, self.PUT)) as put,
+        ):
+            holder.execute("commit")
+            deleted.result()
+            new = put.result()
+        assert rows(stage.watcher, "select job_id from scheduler.jobs") == [(new,)]
+        assert new != old
+
+
+class TestSqlJobs:
+    def test_job_that_freezes_before_its_commit_is_cut_off(self, stage: Stage, connect: Connect) -> None:
+        """Else it would hold its execution, and its job's schedule, until it thaws or dies."""
+        worker_id = stage.register(lease="1 second")
+        stage.watcher.execute("select scheduler.enqueue('sql', '\"select 1\"')")
+        [(execution_id, attempt, token)] = rows(
+            stage.watcher, "select execution_id, attempt, token from scheduler.claim(%s)", worker_id
+        )
+        frozen = connect(user="pgtick_sql")
+        frozen.execute("begin")
+        finish_job = "select scheduler.finish_sql_job(%s, %s, %s, null)"
+        assert value(frozen, finish_job, execution_id, attempt, token)
+        stage.at(3)
+        assert value(stage.a, "select scheduler.reap()") == 0
+        wait_until(
+            lambda: (
+                rows(stage.watcher, "select from pg_stat_activity where pid = %s", frozen.info.backend_pid)
+                == []
+            )
+        )
+        assert value(stage.a, "select scheduler.reap()") == 1
+        with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
+            frozen.execute("commit")
