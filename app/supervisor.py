@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -29,6 +30,8 @@ class Child:
     log: Path
     say: Callable[[str], None]
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+    _read_to: int = field(default=0, init=False)
+    _told: str = field(default="", init=False)
     _started_at: float = field(default=0.0, init=False)
     _start_again_at: float = field(default=0.0, init=False)
     _pause_seconds: float = field(default=FIRST_PAUSE_SECONDS, init=False)
@@ -37,6 +40,7 @@ class Child:
         """Starts it, in a session of its own: a Ctrl-C is for us, who stop things in order."""
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
             self.log.unlink()
+        self._read_to = self.log.stat().st_size if self.log.exists() else 0
         own = [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", *self.arguments]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -52,6 +56,7 @@ class Child:
     def check(self) -> None:
         """Looks whether it still runs; says so when not, and starts it again when its pause is over."""
         now = time.monotonic()
+        self._tell_errors()
         if self._process is None:
             if now >= self._start_again_at:
                 self.start()
@@ -83,8 +88,35 @@ class Child:
                 self._process.wait()
         self._process = None
 
+    def _tell_errors(self) -> None:
+        """Says what the child logs as an error; one that is repeated only once."""
+        if not self.log.exists() or self.log.stat().st_size == self._read_to:
+            return
+        with self.log.open("rb") as log:
+            log.seek(self._read_to)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break  # half written: for the next look
+                self._read_to += len(line)
+                if text := _error_of(line):
+                    if text != self._told:
+                        self.say(f"the {self.name} says: {text}")
+                    self._told = text
+
     def _last_words(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
         return next(
             (" ".join(line.split())[:200] for line in reversed(lines) if line.strip()), "it said nothing"
         )
+
+
+def _error_of(line: bytes) -> str:
+    """Returns the error that a line of a log in JSON tells, or nothing."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return ""
+    if not isinstance(entry, dict) or entry.get("level") not in ("error", "critical"):
+        return ""
+    text = ": ".join(str(entry[key]) for key in ("event", "error") if entry.get(key))
+    return " ".join(text.split())[:300]

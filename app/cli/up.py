@@ -93,6 +93,7 @@ def _run(cluster: Cluster | None, terminal: Terminal, stop: Stop, stack: context
     _tell_database(cluster, terminal)
     _migrate(cluster, terminal)
     environ = process_environment(os.environ)
+    environ["PGTICK_LOG_FORMAT"] = "json"  # of which the supervisor picks the errors
     if cluster is not None:
         echo = stack.enter_context(Echo(ECHO_PORT))
         allowed = [environ.get("PGTICK_HTTP_ALLOW"), echo.address]
