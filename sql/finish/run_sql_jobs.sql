@@ -11,7 +11,8 @@ as $$
 -- Locks, Writes: as claim() and finish(), and whatever the jobs do.
 declare
     v_worker_id constant uuid := gen_random_uuid();
-    v_clock constant text := coalesce(current_setting('scheduler.fake_now', true), '');
+    v_path constant text := current_setting('search_path');
+    v_state text;
     v_claimed record;
     v_rows bigint;
 begin
@@ -26,9 +27,12 @@ begin
                     set_config('scheduler.attempt', v_claimed.attempt::text, true),
                     set_config('scheduler.fire_at', coalesce(v_claimed.fire_at::text, ''), true),
                     set_config('scheduler.payload', coalesce(v_claimed.payload::text, ''), true);
+            v_state := scheduler_internal.session_state();
             v_rows := scheduler_internal.run_as_scheduler_sql(v_claimed.target ->> 'statement');
-            -- A job must not move our clock.
-            perform set_config('scheduler.fake_now', v_clock, true);
+            -- It may have set a search path, for us too: until this has been looked at, nothing is
+            -- called by its bare name, no operator either.
+            perform scheduler_internal.check_session(
+                v_state, v_path, pg_catalog.current_setting('search_path'));
             perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
                 array[v_claimed.attempt], '{succeeded}',
                 array[jsonb_build_object('rowcount', v_rows)]);
