@@ -26,12 +26,13 @@ begin
         returning r.*
     ), again as (
         insert into scheduler_internal.waiting
-            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id, job_version,
-             attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
-             traceparent, target, payload, policy)
+            (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
+             job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
+             dedup_key, traceparent, target, payload, policy)
         select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at,
-               g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive,
-               g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
+               g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin,
+               g.exclusive, g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target,
+               g.payload, g.policy
         from gone g
     )
     select count(*), array_agg(g.execution_id) filter (where g.cancel_requested_at is not null),

@@ -19,7 +19,8 @@ begin
     if upto is null or not isfinite(upto) then
         return null;
     end if;
-    -- A minute, an hour, a day, … 41 years (the longest wait of all but listed years), since 1970.
+    -- A minute, an hour, a day, … 41 years (the longest wait of all but listed years), since
+    -- 1970.
     foreach v_days in array
         '{0.0007,0.042,1,8,63,731,3288,14976}'::double precision[] || (v_epoch / 86400 + 2)
     loop

@@ -62,7 +62,8 @@ begin
                 v_hint = pg_exception_hint;
             raise exception using errcode = sqlstate, message = v_message,
                 detail = btrim(format('Item %s. %s', v_item.position, v_detail)),
-                hint = coalesce(nullif(v_hint, ''), 'Write it as an argument of scheduler.enqueue.');
+                hint = coalesce(nullif(v_hint, ''),
+                                'Write it as an argument of scheduler.enqueue.');
         end;
     end loop;
     -- Payloads: nearly all are too small to be wrong.

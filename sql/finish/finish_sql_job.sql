@@ -14,9 +14,9 @@ as $$
 -- commit together, or neither. False: the attempt is stale; roll back. The token, which claim()
 -- gave to the worker alone, is what a job cannot forge.
 --
--- From here to the commit the transaction holds the execution, and the schedule of one that may have
--- held another, against reap and ticks: so a caller that freezes in between is cut off after half
--- a lease, before others could have it.
+-- From here to the commit the transaction holds the execution, and the schedule of one that may
+-- have held another, against reap and ticks: so a caller that freezes in between is cut off after
+-- half a lease, before others could have it.
 -- Locks, Writes: as finish().
 declare
     v_worker_id uuid;

@@ -13,7 +13,8 @@ as $$
          where s.name <> 'search_path' and s.name not like 'transaction\_%' and s.setting <> ''),
         -- Ours are not listed there.
         (select string_agg(n || '=' || scheduler_internal.setting(n, ''), '/')
-         from unnest('{fake_now,tick_lock,history_retention,audit_retention,request_id}'::text[]) n),
+         from unnest('{fake_now,tick_lock,history_retention,audit_retention,request_id}'::text[])
+              n),
         (select string_agg(c.name || c.creation_time, '/' order by c.name) from pg_cursors c
          where c.is_holdable),
         (select string_agg(c.oid::text, '/' order by c.oid) from pg_class c
