@@ -17,7 +17,6 @@ MEANT = {
     ("scheduler_internal.run_as_scheduler_sql", "text type variable is not sanitized"): (
         "runs the statement of a SQL job: that is what it is for, with the rights of scheduler_sql only"
     ),
-    ("scheduler_internal.run_as_scheduler_sql", "routine is marked as VOLATILE"): "the statement may write",
     ("scheduler_internal.refuse", "routine is marked as VOLATILE"): (
         "an immutable one would be called by the planner, and raise where it is only mentioned"
     ),
