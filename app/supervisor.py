@@ -56,11 +56,11 @@ class Child:
     def check(self) -> None:
         """Looks whether it still runs; says so when not, and starts it again when its pause is over."""
         now = time.monotonic()
-        self._tell_errors()
         if self._process is None:
             if now >= self._start_again_at:
                 self.start()
             return
+        self._tell_errors()
         code = self._process.poll()
         if code is None:
             return

@@ -62,6 +62,7 @@ def hurry() -> threading.Event:
 
 def test_errors_are_told_once(tmp_path: Path, hurry: threading.Event) -> None:
     family = Family(tmp_path, NOISY)
+    family.log.write_text('{"level": "error", "event": "of an earlier run"}\n')
     family.check_until(lines=2)
     assert family.said == [
         "the child says: the database refuses: no such function",
