@@ -77,12 +77,12 @@ def wrong_verdicts(history: History) -> Iterator[str]:
     executions = _by_job(history)
     for fire in history.fires:
         job = jobs.get(fire.job_id)
-        if job is not None and not _is_allowed(fire, job, executions[fire.job_id]):
+        if job is not None and not _is_allowed(fire, job, executions[fire.job_id], lease=history.lease):
             policies = f"{job.misfire}, {job.overlap}"
             yield f"{job.name} ({policies}) at {fire.fire_at}: {fire.verdict} {fire.decided_at}"
 
 
-def _is_allowed(fire: Fire, job: Job, executions: list[Execution]) -> bool:
+def _is_allowed(fire: Fire, job: Job, executions: list[Execution], *, lease: timedelta) -> bool:
     successor_was_due = fire.decided_at >= fire.fire_at + timedelta(seconds=job.step_seconds)
     match fire.verdict:
         case "fired":
@@ -92,10 +92,11 @@ def _is_allowed(fire: Fire, job: Job, executions: list[Execution]) -> bool:
         case "skipped_misfire":
             return job.misfire == "skip" and successor_was_due
         case "skipped_overlap":
+            # A SQL job ends when it says so, and is seen to have ended when it commits: within a lease.
             return job.overlap in {"skip", "queue_one"} and any(
                 e.fire_at is not None
                 and e.fire_at < fire.fire_at
-                and (e.finished_at is None or e.finished_at >= fire.decided_at - CALL)
+                and (e.finished_at is None or e.finished_at >= fire.decided_at - lease)
                 for e in executions
             )
     return False

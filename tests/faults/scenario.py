@@ -25,10 +25,8 @@ from tests.faults.history import History, Job, Stall, read_database, read_notes
 
 Kind = Literal["ticker", "worker"]
 
-LEASE_SECONDS = 2.0
-START_SECONDS = 4.0
 QUIET_SECONDS = 40.0
-FREEZE_SECONDS = (1.8, 4.0)  # most are longer than the lease; many thaw just when others have taken over
+FREEZE_LEASES = (0.9, 2.0)  # most are longer than the lease; many thaw just when others have taken over
 OUTAGE_SECONDS = 2.5
 MOST_FROZEN = 3
 CANARY_SECONDS = 0.05
@@ -98,11 +96,12 @@ class Scenario:
     tickers: int = 8
     workers: int = 8
     jobs: int = 160
-    lease_seconds: float = LEASE_SECONDS
+    lease_seconds: float = 2.0
+    start_seconds: float = 4.0
+    pause_seconds: tuple[float, float] = (0.15, 0.6)
     command: Callable[[Scenario, Kind, int], tuple[Sequence[str], dict[str, str]]] = field(
         default_factory=lambda: small_process
     )
-    python_handler: str = "anything"
 
     def __post_init__(self) -> None:
         """Derives the dice from the seed."""
@@ -127,7 +126,7 @@ class Scenario:
             if self.database.pooler is not None:
                 self.database.pooler.reconnect(self.database.name)
             history = History(lease=timedelta(seconds=self.lease_seconds))
-            starts_at = time.time() + START_SECONDS
+            starts_at = time.time() + self.start_seconds
             history.jobs, effectful = self._create_jobs(db, starts_at)
             history.effectful = frozenset(effectful)
             try:
@@ -153,7 +152,7 @@ class Scenario:
         kinds = cycle(product(OVERLAPS, MISFIRES, SCHEDULES))
         for number, (overlap, misfire, (schedule, step)) in enumerate(islice(kinds, self.jobs)):
             is_sql = self.chance.random() < 0.5
-            target = {"statement": EFFECT} if is_sql else {"handler": self.python_handler}
+            target = {"statement": EFFECT} if is_sql else {"handler": "flaky"}
             name = f"job {number}"
             row = db.execute(
                 CREATE_JOB,
@@ -201,7 +200,7 @@ class Scenario:
                     self._freeze()
                 case _:
                     self._terminate(db)
-            pause_until = time.time() + self.chance.uniform(0.15, 0.6)
+            pause_until = time.time() + self.chance.uniform(*self.pause_seconds)
             while time.time() < pause_until:
                 time.sleep(0.05)
                 self._thaw(due_by=time.monotonic())
@@ -221,7 +220,7 @@ class Scenario:
         if victim.thaw_at is None and frozen < MOST_FROZEN:
             self._count(f"freeze {victim.kind}")
             victim.popen.send_signal(signal.SIGSTOP)
-            victim.thaw_at = time.monotonic() + self.chance.uniform(*FREEZE_SECONDS)
+            victim.thaw_at = time.monotonic() + self.lease_seconds * self.chance.uniform(*FREEZE_LEASES)
 
     def _terminate(self, db: Connection[Any]) -> None:
         pids = [row[0] for row in db.execute(BACKENDS).fetchall()]
@@ -301,5 +300,22 @@ def small_process(scenario: Scenario, kind: Kind, number: int) -> tuple[Sequence
             "FAULTS_DSN": database.dsn(user="pgtick_worker"),
             "FAULTS_SQL_DSN": database.dsn(user="pgtick_sql"),
             "FAULTS_LEASE_SECONDS": str(scenario.lease_seconds),
+        },
+    )
+
+
+def real_process(scenario: Scenario, kind: Kind, number: int) -> tuple[Sequence[str], dict[str, str]]:
+    """Returns how pgtick's own ticker or worker is started."""
+    database = scenario.database
+    return (
+        (sys.executable, "-m", "workers", kind),
+        {
+            "DB_WRITE_CONNECTION_STRING": database.dsn(user="pgtick_worker"),
+            "PGTICK_SQL_CONNECTION_STRING": database.dsn(user="pgtick_sql"),
+            "PGTICK_HANDLERS": "tests.faults.handlers",
+            "PGTICK_LEASE_SECONDS": str(scenario.lease_seconds),
+            "PGTICK_BEAT_SECONDS": str(scenario.lease_seconds / 4),
+            "PGTICK_LOG_FORMAT": "json",
+            "NODE_ID": f"{kind}-{number:04}",
         },
     )

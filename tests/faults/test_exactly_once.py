@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import Database
 from tests.faults.checker import check, recoveries, summarize
 from tests.faults.history import History
-from tests.faults.scenario import Scenario
+from tests.faults.scenario import Scenario, real_process
 
 SECONDS = float(os.environ.get("PGTICK_FAULT_SECONDS", "30"))
 SEED = int(os.environ.get("PGTICK_FAULT_SEED") or random.SystemRandom().randrange(100_000))
@@ -32,6 +32,27 @@ def test_nothing_is_lost_or_doubled(database: Database, tmp_path: Path) -> None:
     assert sum(scenario.faults.values()) >= SECONDS
     assert any(fire.verdict != "fired" for fire in history.fires)
     assert any(note.outcome == "refused" for note in history.notes)
+    assert any(recoveries(history))
+
+
+@pytest.mark.slow
+def test_our_own_processes_keep_the_promises(database: Database, tmp_path: Path) -> None:
+    scenario = Scenario(
+        database,
+        tmp_path,
+        seed=SEED,
+        seconds=SECONDS,
+        lease_seconds=3.0,
+        start_seconds=10.0,
+        pause_seconds=(0.5, 1.5),  # each of them takes most of a second of processor time to start
+        command=real_process,
+    )
+    history = scenario.run()
+    print(describe(scenario, history))
+    complaints = check(history)
+    assert not complaints, summarize(complaints)
+    assert sum(scenario.faults.values()) >= SECONDS / 2
+    assert any(fire.verdict != "fired" for fire in history.fires)
     assert any(recoveries(history))
 
 
