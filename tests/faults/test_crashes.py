@@ -31,45 +31,52 @@ class Crashing:
     def __init__(self, server: Server) -> None:
         self._server = server
         self._name = server.clone_template()
+        self._opened: list[Db] = []
 
     def connect(self, *, user: str = "postgres") -> Db:
         """Opens a connection."""
         conninfo = self._server.conninfo(self._name, user=user)
-        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+        self._opened.append(psycopg.connect(conninfo, autocommit=True, prepare_threshold=None))
+        return self._opened[-1]
+
+    def close(self) -> None:
+        """Closes what was opened."""
+        for conn in self._opened:
+            conn.close()
 
     def crash(self, victim: Db) -> Db:
         """Kills the backend of a connection, and returns a new one once the server has recovered."""
         os.kill(victim.info.backend_pid, signal.SIGKILL)
-        opened: list[Db] = []
+        with pytest.raises(psycopg.OperationalError):
+            victim.execute("commit")
 
         def is_back() -> bool:
             try:
-                opened.append(self.connect())
-                opened[0].execute("select 1")
+                self.connect().execute("select 1")
             except psycopg.OperationalError:
-                opened.clear()
                 return False
             return True
 
-        with pytest.raises(psycopg.OperationalError):
-            victim.execute("commit")
         wait_until(is_back)
-        return opened[0]
+        return self._opened[-1]
 
 
 @pytest.fixture(scope="module")
 def crashing_server() -> Iterator[Server]:
     home = Path(tempfile.mkdtemp(prefix="pgtick-crash-", dir=fast_folder()))
     home.chmod(0o711)
-    server = Server.start(home, origin=None)
+    # What was committed has to be there afterwards.
+    server = Server.start(home, origin=None, settings={"synchronous_commit": "on"})
     yield server
     server.stop()
     shutil.rmtree(home)
 
 
 @pytest.fixture
-def crashing(crashing_server: Server) -> Crashing:
-    return Crashing(crashing_server)
+def crashing(crashing_server: Server) -> Iterator[Crashing]:
+    crashing = Crashing(crashing_server)
+    yield crashing
+    crashing.close()
 
 
 def test_tick_is_whole_or_not_at_all(crashing: Crashing) -> None:
