@@ -1,5 +1,6 @@
--- The three arms are plain scans, everything else is joined to their union: so the planner merges
--- their indexes, and "the newest 50" or one id does not read the history. A view calls functions
+-- The three arms are plain scans without a condition, everything else comes on top of their union:
+-- only so does the planner merge their indexes, and "the newest 50" do not read the history (4 ms;
+-- with "where h.final" in the arm 240 ms at 100,000 rows of it). A view calls functions
 -- with the rights of its reader, who has none here: so max_attempts is policy_of() written out.
 create or replace view scheduler.executions as
 select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.rank as priority,
@@ -18,26 +19,26 @@ from (
            null::timestamptz as started_at, null::timestamptz as finished_at,
            null::uuid as worker_id,
            w.target, w.payload, null::jsonb as result, null::jsonb as error,
-           null::jsonb as progress, w.origin, w.dedup_key, w.traceparent, w.created_at
+           null::jsonb as progress, w.origin, w.dedup_key, w.traceparent, w.created_at,
+           true as final
     from scheduler_internal.waiting w
     union all
     select r.execution_id, r.shard, r.job_id, r.job_version, r.job_type, r.queue, r.rank, r.policy,
            'running', r.attempt, null::integer, r.fire_at, r.run_at, r.started_at,
            null::timestamptz, r.worker_id, r.target, r.payload, null::jsonb, null::jsonb,
-           r.progress, r.origin, r.dedup_key, r.traceparent, r.created_at
+           r.progress, r.origin, r.dedup_key, r.traceparent, r.created_at, true
     from scheduler_internal.running r
     union all
     select h.execution_id, h.shard, h.job_id, h.job_version, h.job_type, h.queue, h.rank, h.policy,
            h.status, case when h.started_at is null then h.attempt - 1 else h.attempt end,
-           h.attempt,
-           h.fire_at, h.run_at, h.started_at, h.finished_at, h.worker_id, h.target, h.payload,
-           h.result, h.error, h.progress, h.origin, h.dedup_key, h.traceparent, h.created_at
+           h.attempt, h.fire_at, h.run_at, h.started_at, h.finished_at, h.worker_id, h.target,
+           h.payload, h.result, h.error, h.progress, h.origin, h.dedup_key, h.traceparent,
+           h.created_at, h.final
     from scheduler_internal.history h
-    where h.final
 ) x
 left join scheduler_internal.job_versions v
   on v.shard = x.shard and v.job_id = x.job_id and v.version = x.job_version
-where not exists (
+where x.final and not exists (
     select from scheduler_internal.retried t
     where t.execution_id = x.execution_id and t.attempt = x.ended_attempt);
 
