@@ -33,6 +33,7 @@ class Heartbeat(Looper):
     def __init__(
         self,
         settings: Settings,
+        outage: Outage,
         *,
         lease: Lease,
         keeper: Keeper,
@@ -41,7 +42,7 @@ class Heartbeat(Looper):
         on_orders: Callable[[list[StopOrder]], None],
         on_lease: Callable[[], None],
     ) -> None:
-        super().__init__(Outage())
+        super().__init__(outage)
         self._settings = settings
         self._lease = lease
         self._keeper = keeper

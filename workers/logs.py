@@ -30,5 +30,7 @@ def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+    # The pool for SQL jobs tells of every try to connect; what counts is told where a job meets it.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     if not console:
         structlog.contextvars.bind_contextvars(node_id=node_id)

@@ -163,6 +163,7 @@ class Worker:
         self._heartbeat = HeartbeatThread(
             Heartbeat(
                 self._settings,
+                self._outage,
                 lease=self._lease,
                 keeper=self._keeper,
                 job_types=list(self._executors),

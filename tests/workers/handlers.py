@@ -173,3 +173,8 @@ def touch(ctx: Context) -> str:
         file.write(f"{ctx.execution_id} {ctx.attempt}\n")
     time.sleep(ctx.payload.get("seconds", 0))
     return "done"
+
+
+@handler("noop", mode="async")
+async def noop(ctx: Context) -> None:
+    """Measures the way there and back."""

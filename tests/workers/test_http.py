@@ -255,6 +255,18 @@ async def test_name_that_leads_home_is_refused(
     assert sink.requests == []
 
 
+async def test_one_bad_answer_condemns_all() -> None:
+    """Else it would depend on the order of the answers which one is called."""
+    guard = addresses.Guard(
+        addresses.AllowList([]),
+        host="evil.example",
+        port=80,
+        resolver=Rebinding(["93.184.216.34", "127.0.0.1"]),
+    )
+    with pytest.raises(addresses.RefusedAddressError):
+        await guard.resolve("evil.example", 80)
+
+
 async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Rebinding(["127.0.0.1"], ["169.254.169.254"])
     monkeypatch.setattr(addresses, "ThreadedResolver", lambda: resolver)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +235,23 @@ def test_wrong_setting_is_told_in_one_line(start: StartWorker, environ: dict[str
     assert worker.log.count("\n") == 1
     assert worker.log.startswith("error: ")
     assert message in worker.log
+
+
+def test_metrics_are_served(start: StartWorker, schedule: Schedule) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    start("worker", PGTICK_METRICS_PORT=str(port))
+    schedule.wait(schedule.enqueue("python", "echo"))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as reply:
+        text = reply.read().decode()
+    assert 'job_executions_total{job_type="python",status="succeeded"} 1.0' in text
+    assert 'job_wait_seconds_count{queue="default"} 1.0' in text
+    assert 'job_run_seconds_count{job_type="python"} 1.0' in text
+    assert "active_jobs_count 0.0" in text
+    second = start("worker", PGTICK_METRICS_PORT=str(port))
+    assert second.wait() == 1
+    assert "Address already in use" in second.log
 
 
 def test_sql_login_with_too_many_rights_is_refused(start: StartWorker, dsn: str) -> None:

@@ -1,0 +1,129 @@
+"""The finisher: ends are recorded in batches, and one that cannot be recorded does not hold up the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from tests.conftest import Database
+from tests.workers.support import Schedule
+from workers import queries
+from workers.database import Link
+from workers.executions import Outcome, Run
+from workers.finisher import Finisher
+from workers.keeper import now
+from workers.lease import Lease
+from workers.looper import Outage
+
+
+class Bench:
+    """A finisher with executions that were claimed for it."""
+
+    def __init__(self, link: Link, schedule: Schedule) -> None:
+        self.link = link
+        self.schedule = schedule
+        self.lease = Lease(seconds=10)
+        self.forgotten: list[Run] = []
+        self.finisher = Finisher(
+            link, Outage(), lease=self.lease, forget=self.forgotten.append, is_busy=lambda: False
+        )
+
+    async def claim(self, count: int) -> list[Run]:
+        """Claims executions of a handler that nobody runs."""
+        for _ in range(count):
+            self.schedule.enqueue("python", "echo", max_attempts=1)
+        worker_id = self.lease.worker_id
+        self.schedule.conn.execute("select scheduler.heartbeat(%s)", (worker_id,))
+        self.lease.renew(worker_id, asked_at=now())
+        async with self.link.call() as conn:
+            rows = await queries.claim(
+                conn,
+                worker_id=worker_id,
+                max_executions=count,
+                queues=(),
+                job_types=["python"],
+                handlers=["echo"],
+            )
+        return [Run(execution=row, report=lambda _run, _value: None) for row in rows]
+
+    async def record(self) -> None:
+        """Lets the finisher run until it has nothing left."""
+        task = asyncio.create_task(self.finisher.run())
+        async with asyncio.timeout(20):
+            await self.finisher.wait_empty()
+        self.finisher.stop()
+        await task
+
+
+@pytest.fixture
+async def bench(database: Database, db: Connection[Any]) -> AsyncIterator[Bench]:
+    link = Link(database.dsn(user="pgtick_worker"), application_name="test")
+    yield Bench(link, Schedule(db))
+    await link.close()
+
+
+def status(bench: Bench, run: Run) -> str:
+    text: str = bench.schedule.execution(run.execution.execution_id).status
+    return text
+
+
+async def test_many_ends_are_all_recorded(bench: Bench) -> None:
+    runs = await bench.claim(1_200)
+    for run in runs:
+        bench.finisher.add(run, Outcome(status="succeeded", result='{"ok":true}'))
+    assert bench.finisher.overloaded
+    await bench.record()
+    assert not bench.finisher.overloaded
+    assert bench.forgotten == runs
+    assert bench.schedule.count("succeeded") == 1_200
+
+
+async def test_end_that_cannot_be_stored_does_not_hold_up_the_others(bench: Bench) -> None:
+    """No executor writes such a result; should one ever, the others must not wait for it for ever."""
+    runs = await bench.claim(5)
+    for number, run in enumerate(runs):
+        bench.finisher.add(run, Outcome(status="succeeded", result='"\\u0000"' if number == 2 else "1"))
+    await bench.record()
+    assert [status(bench, run) for run in runs] == [
+        "succeeded",
+        "succeeded",
+        "failed",
+        "succeeded",
+        "succeeded",
+    ]
+    error = bench.schedule.execution(runs[2].execution.execution_id).error
+    assert error["type"] == "result"
+    assert "its result cannot be stored" in error["message"]
+
+
+async def test_what_was_not_begun_is_given_back(bench: Bench) -> None:
+    runs = await bench.claim(2)
+    for run in runs:
+        bench.finisher.add(run, Outcome(status="released"))
+    await bench.record()
+    assert [status(bench, run) for run in runs] == ["ready", "ready"]
+    assert bench.forgotten == runs
+
+
+async def test_stale_end_is_refused_and_forgotten(bench: Bench) -> None:
+    runs = await bench.claim(2)
+    bench.schedule.conn.execute("select scheduler.stop_worker(%s)", (bench.lease.worker_id,))
+    for run in runs:
+        bench.finisher.add(run, Outcome(status="succeeded"))
+    await bench.record()
+    assert [status(bench, run) for run in runs] == ["ready", "ready"]
+    assert bench.forgotten == runs
+
+
+async def test_lost_lease_discards(bench: Bench) -> None:
+    runs = await bench.claim(2)
+    bench.finisher.add(runs[0], Outcome(status="succeeded"))
+    bench.finisher.add(runs[1], Outcome(status="released"))
+    bench.finisher.discard_all()
+    await bench.record()
+    assert [status(bench, run) for run in runs] == ["running", "running"]
+    assert bench.forgotten == runs
