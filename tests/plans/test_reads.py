@@ -1,0 +1,63 @@
+"""What people look at most, on a database with much in it: by indexes, and without reading the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from tests.plans.conftest import DAYS, HISTORY
+
+PAGE = 50
+
+READS = {
+    "newest executions": "select * from scheduler.executions order by execution_id desc limit 50",
+    "next page of them": "select * from scheduler.executions where execution_id < %(id)s "
+    "order by execution_id desc limit 50",
+    "history of a job": "select * from scheduler.executions where job_id = %(job_id)s "
+    "order by execution_id desc limit 50",
+    "fires of a job": "select * from scheduler.fires where job_id = %(job_id)s "
+    "order by fire_at desc limit 50",
+    "attempts of an execution": "select * from scheduler.attempts where execution_id = %(id)s",
+    "jobs by name": "select * from scheduler.jobs where job_id = %(job_id)s",
+}
+
+# Rows that may be read of the history: a page from each day; all fires of one job of 64.
+BOUNDS = {"fires of a job": 2 * HISTORY // 64 + PAGE}
+
+
+def scans(plan: dict[str, Any]) -> Iterator[tuple[str, str, int]]:
+    """Returns each scan that ran: kind, relation, and how many rows it looked at."""
+    if plan.get("Relation Name") and plan["Actual Loops"] > 0:
+        rows = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0)
+        yield plan["Node Type"], plan["Relation Name"], round(rows * plan["Actual Loops"])
+    for child in plan.get("Plans", []):
+        yield from scans(child)
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("name", READS)
+def test_reads_use_indexes(loaded: Connection[Any], name: str) -> None:
+    """No sequential scan of a table that has much in it; of the history little more than is shown."""
+    row = loaded.execute(
+        "select h.execution_id, h.job_id from scheduler_internal.history h order by 1 limit 1 offset %s",
+        [HISTORY // 2],
+    ).fetchone()
+    assert row is not None
+    explain = f"explain (analyze, timing off, format json) {READS[name]}"
+    answer = loaded.execute(explain.encode(), {"id": row[0], "job_id": row[1]}).fetchone()
+    assert answer is not None
+    plan = answer[0] if isinstance(answer[0], list) else json.loads(answer[0])
+    done = list(scans(plan[0]["Plan"]))
+    large = [
+        (relation, rows)
+        for kind, relation, rows in done
+        if kind == "Seq Scan" and rows > PAGE and relation.startswith(("history", "waiting", "skipped_fires"))
+    ]
+    assert large == []
+    read = sum(rows for _, relation, rows in done if relation.startswith("history"))
+    assert read <= BOUNDS.get(name, PAGE + 2 * (DAYS + 1))
+    assert done
