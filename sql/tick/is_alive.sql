@@ -1,15 +1,19 @@
 create or replace function scheduler_internal.is_alive(shard integer, job_id uuid)
 returns boolean
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-    select exists (select from scheduler_internal.running r
+-- Not in language sql, which plans anew in each statement that calls it: 46 us instead of 31, and
+-- locks on all partitions and their indexes, 183 in a tick that has missed instants instead of 56.
+begin
+    return exists (select from scheduler_internal.running r
                    where r.shard = is_alive.shard and r.job_id = is_alive.job_id
                      and r.fire_at is not null and r.origin = 'f')
         or exists (select from scheduler_internal.waiting w
                    where w.shard = is_alive.shard and w.job_id = is_alive.job_id
-                     and w.fire_at is not null and w.origin = 'f')
+                     and w.fire_at is not null and w.origin = 'f');
+end;
 $$;
 
 comment on function scheduler_internal.is_alive(integer, uuid) is
