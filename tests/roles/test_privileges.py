@@ -165,6 +165,7 @@ def test_nothing_for_everybody(db: Connection[Any]) -> None:
     assert found == []
 
 
+@pytest.mark.direct
 def test_new_partitions_are_private(db: Connection[Any], stranger: str) -> None:
     """A partition that maintain() makes next year comes after grants.sql, and is closed all the same."""
     db.execute("set scheduler.fake_now = '2099-06-01'")
