@@ -25,7 +25,7 @@ $(INSTALLED): pyproject.toml
 up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-C stops it
 	@$(BIN)/pgtick up
 
-test: install ## Runs all tests
+test: install ## Runs all tests; PGTICK_TEST_PG=wheel or PGTICK_TEST_POOL=pgbouncer: on that
 	@$(BIN)/pytest -q -n 2
 
 check: install ## Format, lint, types, squawk, and whether functions can be re-applied
