@@ -44,6 +44,7 @@ declare
     v_left integer := max_executions;
     v_shard integer;
     v_count integer;
+    v_visited integer[] := array[]::integer[];
 begin
     if max_executions is null or max_executions not between 1 and 10000 then
         perform scheduler_internal.refuse('max_executions is out of range', 'It is 1 to 10000.',
@@ -63,8 +64,10 @@ begin
             v_shard, worker_id, v_left, queues, job_types, handlers, v_now);
         get diagnostics v_count = row_count;
         v_left := v_left - v_count;
+        v_visited := v_visited || v_shard;
         exit when v_left <= 0;
     end loop;
+    perform scheduler_internal.expire_due(v_visited, v_now);
 end;
 $$;
 

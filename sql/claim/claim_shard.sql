@@ -48,17 +48,7 @@ declare
     v_rank smallint := -32768;
     v_left integer := max_executions;
     v_count integer;
-    v_expired uuid[];
 begin
-    v_expired := array(
-        select w.execution_id from scheduler_internal.waiting w
-        where w.shard = claim_shard.shard and w.expires_at <= at and w.attempt = w.attempt_base
-        limit 100
-        for update skip locked);
-    if v_expired <> '{}' then
-        perform scheduler_internal.expire(shard, v_expired, at);
-    end if;
-
     loop
         select w.queue, w.rank into v_queue, v_rank
         from scheduler_internal.waiting w

@@ -1,0 +1,36 @@
+create or replace function scheduler_internal.expire_due(
+    shards integer[],
+    at timestamptz
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+-- Ends what has expired in these shards, up to 100 in each. In the order of the shards, because the
+-- rollups of each stay locked until the commit: claim comes to its shards in a random rotation, and
+-- two that count in different orders wait for each other in a circle.
+-- Locks: expired rows of waiting, SKIP LOCKED. Writes: as expire().
+declare
+    v_shard integer;
+    v_expired uuid[];
+begin
+    for v_shard in select s from unnest(shards) s order by s loop
+        v_expired := array(
+            select w.execution_id from scheduler_internal.waiting w
+            where w.shard = v_shard and w.expires_at <= at and w.attempt = w.attempt_base
+            limit 100
+            for update skip locked);
+        if v_expired <> '{}' then
+            perform scheduler_internal.expire(v_shard, v_expired, at);
+        end if;
+    end loop;
+end;
+$$;
+
+comment on function scheduler_internal.expire_due(integer[], timestamptz) is
+    'Ends executions whose expires_after has run out, shard after shard';
