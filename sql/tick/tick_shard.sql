@@ -9,6 +9,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '50ms'
 as $$
 -- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one
 -- short transaction of at most max_fires executions. Call it again while next_due_at has passed.
@@ -20,6 +21,9 @@ as $$
 -- result is the same.
 --
 -- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
+-- Rows of running and waiting where overlap is cancel_running, for at most 50 ms: a tick counts in
+-- the rollups of one job before it comes to the executions of the next, and who holds those (reap,
+-- release) may wait for the rollups. A job whose executions are held stays due for the next tick.
 -- Writes: schedules, waiting, skipped_fires; running and history where overlap is cancel_running.
 -- Raises: 22023 for a shard that does not exist. A broken schedule is set aside and does not stop
 -- the rest.
@@ -44,8 +48,11 @@ begin
     -- The many schedules with one instant due and nothing in its way: all at once.
     begin
         fired := scheduler_internal.fire_punctual(v_shard, v_now, max_fires);
-    exception when data_exception or integrity_constraint_violation or case_not_found then
-        null;  -- one of them is broken: below, one by one, it is found
+    exception
+        when data_exception or integrity_constraint_violation or case_not_found then
+            null;  -- one of them is broken: below, one by one, it is found
+        when lock_not_available then
+            null;
     end;
 
     -- What is left: missed instants, overlaps, broken rows.
@@ -61,8 +68,11 @@ begin
                 v_shard, v_job_id, v_now, (max_fires - fired)::integer);
             fired := fired + v_verdicts.fired;
             skipped := skipped + v_verdicts.skipped;
-        exception when data_exception or integrity_constraint_violation or case_not_found then
-            perform scheduler_internal.set_aside(v_shard, v_job_id, sqlerrm);
+        exception
+            when data_exception or integrity_constraint_violation or case_not_found then
+                perform scheduler_internal.set_aside(v_shard, v_job_id, sqlerrm);
+            when lock_not_available then
+                null;
         end;
         exit when fired >= max_fires;
     end loop;
