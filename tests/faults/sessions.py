@@ -27,8 +27,8 @@ def rows(conn: Db, query: LiteralString, *arguments: Any) -> list[tuple[Any, ...
 
 
 @contextmanager
-def waiting(watcher: Db, conn: Db, call: Callable[[Db], Any]) -> Iterator[Future[Any]]:
-    """Makes a call on a connection in a thread; the block runs once the call waits for another session."""
+def meeting(watcher: Db, conn: Db, call: Callable[[Db], Any]) -> Iterator[Future[Any]]:
+    """Makes a call in a thread; the block runs once that waits for another session, or is done."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(call, conn)
         wait_until(
@@ -36,6 +36,13 @@ def waiting(watcher: Db, conn: Db, call: Callable[[Db], Any]) -> Iterator[Future
                 future.done() or value(watcher, "select pg_blocking_pids(%s) <> '{}'", conn.info.backend_pid)
             )
         )
+        yield future
+
+
+@contextmanager
+def waiting(watcher: Db, conn: Db, call: Callable[[Db], Any]) -> Iterator[Future[Any]]:
+    """The same for a call that has to wait."""
+    with meeting(watcher, conn, call) as future:
         assert not future.done(), f"it did not wait, but returned {future.result()!r}"
         yield future
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Connect
-from tests.faults.sessions import Db, rows, value, wait_until, waiting
+from tests.faults.sessions import Db, meeting, rows, value, wait_until, waiting
 from tests.support.clock import Clock
 
 pytestmark = pytest.mark.direct
@@ -417,3 +419,81 @@ class TestSqlJobs:
         assert value(stage.a, "select scheduler.reap()") == 1
         with pytest.raises(psycopg.errors.IdleInTransactionSessionTimeout):
             frozen.execute("commit")
+
+
+class TestLockOrder:
+    def test_claim_that_expires_and_finish_do_not_wait_in_a_circle(
+        self, stage: Stage, connect: Connect
+    ) -> None:
+        """Both count in the rollups of several shards, and a count is locked until the commit."""
+        worker_id = stage.register()
+        running = self.enqueue(stage, (2, 9, 0))
+        assert len(rows(stage.watcher, "select * from scheduler.claim(%s, 10)", worker_id)) == 3
+        self.enqueue(stage, (2, 9, 0), expires_after="1 second")
+        holder = connect()
+        stage.at(2, stage.a, stage.b, stage.watcher, holder)
+        for seed in range(100):  # until the rotation begins with shard 9: then come 0 and 2
+            stage.a.execute("select setseed(%s / 100.0)", [seed])
+            if value(stage.a, "select floor(random() * 16)") == 9:
+                stage.a.execute("select setseed(%s / 100.0)", [seed])
+                break
+
+        def claim(conn: Db) -> Any:
+            return rows(conn, CLAIM, worker_id)
+
+        def finish_two(conn: Db) -> Any:
+            ids = [running[2], running[9]]
+            end = "select * from scheduler.finish(%s, %s, '{1,1}', '{succeeded,succeeded}')"
+            return rows(conn, end, worker_id, ids)
+
+        holder.execute("begin")
+        assert finish(holder, worker_id, running[0], 1)
+        with (
+            meeting(stage.watcher, stage.a, claim) as claimed,
+            meeting(stage.watcher, stage.b, finish_two) as finished,
+        ):
+            holder.execute("commit")
+            assert claimed.result() == []
+            assert finished.result() == []
+
+    def test_tick_does_not_wait_for_executions_that_another_holds(self, stage: Stage) -> None:
+        """Who holds them may wait for the rollups, which the tick holds from an earlier job."""
+        job_id, shard = stage.create_job(overlap="cancel_running")
+        worker_id = stage.register()
+        stage.at(1)
+        assert tick(stage.watcher, shard) == 1
+        [(execution_id, _)] = rows(stage.watcher, CLAIM, worker_id)
+        stage.at(2)
+        with stage.a.transaction():
+            stage.a.execute(
+                "select from scheduler_internal.running where execution_id = %s for update", [execution_id]
+            )
+            assert tick(stage.b, shard) == 0
+        assert tick(stage.b, shard) == 1
+        stop = (
+            "select reason from scheduler.heartbeat(%s, execution_ids => array[%s::uuid], attempts => '{1}')"
+        )
+        assert rows(stage.watcher, stop, worker_id, execution_id) == [("cancelled",)]
+        assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 2
+
+    def enqueue(
+        self, stage: Stage, shards: tuple[int, ...], *, expires_after: str | None = None
+    ) -> dict[int, UUID]:
+        """Makes an execution in each of these shards: a dedup_key decides where it goes."""
+        made: dict[int, UUID] = {}
+        for shard in shards:
+            key = next(k for k in map(str, count()) if md5(f"{expires_after} {k}") & 15 == shard)
+            made[shard] = value(
+                stage.watcher,
+                "select scheduler.enqueue('python', '\"anything\"', dedup_key => %s,"
+                " expires_after => %s::interval)",
+                f"{expires_after} {key}",
+                expires_after,
+            )
+            assert value(stage.watcher, "select scheduler.get_shard_id(%s)", made[shard]) == shard
+        return made
+
+
+def md5(text: str) -> int:
+    """Returns the first byte of a hash."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).digest()[0]
