@@ -6,6 +6,14 @@ revoke all on schema scheduler, scheduler_internal from public;
 revoke all on all tables in schema scheduler, scheduler_internal from public;
 revoke all on all routines in schema scheduler, scheduler_internal from public;
 
+-- What an earlier version granted and this one does not. (Not in scheduler_internal from
+-- scheduler_sql, which owns a function there.)
+revoke all on all tables in schema scheduler, scheduler_internal from
+    scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin, scheduler_sql;
+revoke all on all routines in schema scheduler, scheduler_internal from
+    scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin;
+revoke all on all routines in schema scheduler from scheduler_sql;
+
 grant usage on schema scheduler to
     scheduler_client, scheduler_worker, scheduler_reader, scheduler_admin, scheduler_sql;
 
