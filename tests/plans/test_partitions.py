@@ -58,7 +58,7 @@ HOT = {
 
 # Relation locks, indexes included, of a call whose plans are cached. A cached plan locks the tables of all
 # partitions before it leaves out all but one (PostgreSQL 18 no longer does); their indexes it does not.
-MOST_LOCKS = {"get_execution": 30}
+MOST_LOCKS = {"get_execution": 40}
 MOST_LOCKS_OF_OTHERS = 75
 
 COUNTS = """
