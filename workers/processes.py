@@ -102,19 +102,31 @@ class Group:
     ) -> Group:
         """Start a program as the leader of a session and process group of its own."""
         loop = asyncio.get_running_loop()
-        transport, protocol = await loop.subprocess_exec(
-            lambda: _Protocol(loop),
-            *args,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            env=env,
-            cwd=cwd,
-            pass_fds=pass_fds,
-            start_new_session=True,
-        )
-        keeper.add(transport.get_pid())
-        return cls(transport, protocol, keeper)
+
+        async def begin() -> Group:
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(loop),
+                *args,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                env=env,
+                cwd=cwd,
+                pass_fds=pass_fds,
+                start_new_session=True,
+            )
+            keeper.add(transport.get_pid())
+            return cls(transport, protocol, keeper)
+
+        beginning = asyncio.create_task(begin())
+        try:
+            # Shielded: cancelled in the middle, asyncio would kill the leader alone and wait for all who hold
+            # its pipes.
+            return await asyncio.shield(beginning)
+        except asyncio.CancelledError:
+            beginning.add_done_callback(_abandon)
+            await asyncio.wait({beginning})  # the caller closes what it passes on only after the fork
+            raise
 
     @property
     def stdin(self) -> asyncio.StreamWriter:
@@ -164,6 +176,19 @@ class Group:
     def close(self) -> None:
         """Let go of the pipes, which a process that left the group may hold open."""
         self._transport.close()
+
+    def abandon(self) -> None:
+        """Kill the group without waiting for its end."""
+        kill_group(self.pid)
+        self._keeper.remove(self.pid)
+        self.close()
+
+
+def _abandon(beginning: asyncio.Task[Group]) -> None:
+    """End a group that nobody waits for any more, as soon as it has begun."""
+    if beginning.cancelled() or beginning.exception() is not None:
+        return
+    beginning.result().abandon()
 
 
 def describe_exit(returncode: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import resource
 import time
@@ -121,6 +122,20 @@ async def test_ignored_sigterm_is_killed_with_its_grandchild(
     assert 4 < time.monotonic() - begun < 7
     assert not is_alive(leader)
     await until(lambda: not is_alive(grandchild))
+
+
+async def test_run_that_is_stopped_while_it_starts_leaves_nothing(
+    executor: CommandExecutor, tmp_path: Path
+) -> None:
+    """At every point of its first moments; a child of its own would hold the pipes open."""
+    pids = tmp_path / "pids"
+    line = f"(sleep 600) & echo $! >> {pids}; wait"
+    for milliseconds in range(30):
+        bench = Bench(executor, make_execution("command", {"shell": line}))
+        await asyncio.sleep(milliseconds / 1000)
+        await bench.stop("lost")
+    for pid in map(int, pids.read_text().split()):
+        await until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
 
 
 async def test_polite_command_ends_with_sigterm(executor: CommandExecutor, tmp_path: Path) -> None:

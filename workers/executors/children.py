@@ -94,7 +94,13 @@ class Child:
         finally:
             theirs.close()
             os.close(output.writing)
-        reader, writer = await asyncio.open_unix_connection(sock=ours)
+        try:
+            reader, writer = await asyncio.open_unix_connection(sock=ours)
+        except BaseException:
+            group.abandon()
+            ours.close()
+            output.close()
+            raise
         child = cls(group, reader, writer, output)
         try:
             async with asyncio.timeout(READY_SECONDS):
