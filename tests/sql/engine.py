@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import psycopg
+import pytest
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
@@ -55,7 +56,7 @@ class Engine:
 
     def select(self, query: str, *parameters: Any) -> list[Row]:
         """Returns the rows of a query."""
-        return self._query(sql.SQL(query), parameters)  # type: ignore[arg-type]
+        return self._query(sql.SQL(query), parameters)
 
     def one(self, query: str, *parameters: Any) -> Any:
         """Returns the only column of the only row of a query."""
@@ -90,7 +91,13 @@ class Engine:
         """Creates a SQL job of a random name."""
         job_id = self.value(
             "create_job",
-            **{"name": str(uuid4()), "job_type": "sql", "target": SQL_TARGET, "schedule": schedule, **policies},
+            **{
+                "name": str(uuid4()),
+                "job_type": "sql",
+                "target": SQL_TARGET,
+                "schedule": schedule,
+                **policies,
+            },
         )
         assert isinstance(job_id, UUID)
         return job_id
@@ -162,9 +169,7 @@ class Worker:
 
     def claim(self, max_executions: int = 1, **filters: Any) -> list[Row]:
         """Claims executions."""
-        return self.engine.rows(
-            "claim", worker_id=self.worker_id, max_executions=max_executions, **filters
-        )
+        return self.engine.rows("claim", worker_id=self.worker_id, max_executions=max_executions, **filters)
 
     def claim_one(self, **filters: Any) -> Row:
         """Claims the one execution that is ready."""
@@ -211,16 +216,14 @@ class Worker:
 @contextmanager
 def refused(sqlstate: str, message: str) -> Iterator[None]:
     """Expects a refusal in the house style: this SQLSTATE and message, with DETAIL and HINT."""
-    try:
+    with pytest.raises(psycopg.Error) as caught:
         yield
-    except psycopg.Error as error:
-        assert error.sqlstate == sqlstate, f"{error.sqlstate}: {error}"
-        primary = error.diag.message_primary or ""
-        assert re.search(message, primary), primary
-        assert not primary.endswith("."), primary
-        assert "\n" not in primary
-        assert not primary[0].isupper(), primary
-        assert error.diag.message_detail, f"no DETAIL: {error}"
-        assert error.diag.message_hint, f"no HINT: {error}"
-    else:
-        raise AssertionError(f"not refused: expected {sqlstate} {message}")
+    error = caught.value
+    assert error.sqlstate == sqlstate, f"{error.sqlstate}: {error}"
+    primary = error.diag.message_primary or ""
+    assert re.search(message, primary), primary
+    assert not primary.endswith("."), primary
+    assert "\n" not in primary
+    assert not primary[0].isupper(), primary
+    assert error.diag.message_detail, f"no DETAIL: {error}"
+    assert error.diag.message_hint, f"no HINT: {error}"

@@ -13,7 +13,13 @@ from uuid import UUID
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from tests.sql.engine import Engine, Row, Worker, refused
 
@@ -116,7 +122,11 @@ class Life(RuleBasedStateMachine):
         return account.owner is worker and account.attempt == row["attempt"]
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data(), status=st.sampled_from(["succeeded", "failed", "failed", "cancelled"]), useless=st.booleans())
+    @rule(
+        data=st.data(),
+        status=st.sampled_from(["succeeded", "failed", "failed", "cancelled"]),
+        useless=st.booleans(),
+    )
     def finish(self, data: st.DataObject, status: str, useless: bool) -> None:
         worker, row = data.draw(st.sampled_from(self.claims), label="claim")
         error = {"message": "no", "retry": not useless} if status == "failed" else None
@@ -231,7 +241,8 @@ class Life(RuleBasedStateMachine):
             select (select array[count(*) filter (where final and status = 'succeeded'),
                                  count(*) filter (where final and status = 'failed'),
                                  count(*) filter (where final and status = 'cancelled'),
-                                 count(*) filter (where not final)] from scheduler_internal.history) as history,
+                                 count(*) filter (where not final)]
+                    from scheduler_internal.history) as history,
                    (select array[coalesce(sum(succeeded), 0), coalesce(sum(failed), 0),
                                  coalesce(sum(cancelled), 0), coalesce(sum(retried), 0)]
                     from scheduler.stats) as stats
@@ -242,8 +253,8 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.slow
 def test_the_life_of_executions(engine: Engine) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        lambda: Life(engine),
+    run_state_machine_as_test(
+        lambda: Life(engine),  # type: ignore[arg-type]
         settings=settings(
             max_examples=40,
             stateful_step_count=40,

@@ -224,7 +224,9 @@ def test_changes(shared: Engine, changes: Any, message: str) -> None:
         ("backfill_job", {"from_time": "2031-03-05T10:00Z", "to_time": "2031-03-05T11:00Z"}),
     ],
 )
-def test_an_unknown_job(shared: Engine, function: str, arguments: dict[str, Any], job_id: UUID | None) -> None:
+def test_an_unknown_job(
+    shared: Engine, function: str, arguments: dict[str, Any], job_id: UUID | None
+) -> None:
     with refused("P0002", "^job .* does not exist$"):
         shared.value(function, job_id=job_id, **arguments)
 
@@ -245,7 +247,13 @@ def test_bounds_that_fit_are_taken(engine: Engine) -> None:
     deep: Any = []
     for _ in range(63):
         deep = [deep]
-    arguments = {"queue": "q" * 63, "priority": 100, "max_attempts": 1000, "backoff_base": "0", "backoff_max": "0"}
+    arguments = {
+        "queue": "q" * 63,
+        "priority": 100,
+        "max_attempts": 1000,
+        "backoff_base": "0",
+        "backoff_max": "0",
+    }
     extremes = {"timeout": "30 days", "expires_after": "1 microsecond", "payload": deep}
     execution_id = engine.enqueued(
         **arguments, **extremes, run_at="2199-12-31T00:00Z", dedup_key="ü" * 500, traceparent=None

@@ -65,7 +65,13 @@ def test_filters(engine: Engine, name: str) -> None:
 
 def test_a_job_passes_on_its_target_payload_and_policies(engine: Engine) -> None:
     job_id = engine.job_of(
-        "0 * * * *", name="report", payload={"a": 1}, timeout="7 minutes", max_attempts=4, queue="q", priority=2
+        "0 * * * *",
+        name="report",
+        payload={"a": 1},
+        timeout="7 minutes",
+        max_attempts=4,
+        queue="q",
+        priority=2,
     )
     engine.clock.advance(hours=1)
     engine.rows("tick")

@@ -5,20 +5,33 @@ from __future__ import annotations
 from tests.sql.engine import Engine
 
 # Inlined into their callers, or called for every candidate instant by functions that have set the path.
-WITHOUT_SEARCH_PATH = """
-    scheduler.get_shard_id scheduler_internal.new_id scheduler_internal.id_time scheduler_internal.id_floor
-    scheduler_internal.default_policy scheduler_internal.pack_policy scheduler_internal.policy_of
-    scheduler_internal.is_alive scheduler_internal.misfire_grace scheduler_internal.next_instant
-    scheduler_internal.next_matching_day scheduler_internal.next_local_step
-    scheduler_internal.next_elapsed_step scheduler_internal.offset_change
-    scheduler_internal.resolve_near_change scheduler_internal.lowest_bit scheduler_internal.bit_mask
-    scheduler_internal.repeat_week scheduler_internal.nth_weekdays scheduler_internal.nearest_workdays
-""".split()
+WITHOUT_SEARCH_PATH = {
+    "scheduler.get_shard_id",
+    "scheduler_internal.new_id",
+    "scheduler_internal.id_time",
+    "scheduler_internal.id_floor",
+    "scheduler_internal.default_policy",
+    "scheduler_internal.pack_policy",
+    "scheduler_internal.policy_of",
+    "scheduler_internal.is_alive",
+    "scheduler_internal.misfire_grace",
+    "scheduler_internal.next_instant",
+    "scheduler_internal.next_matching_day",
+    "scheduler_internal.next_local_step",
+    "scheduler_internal.next_elapsed_step",
+    "scheduler_internal.offset_change",
+    "scheduler_internal.resolve_near_change",
+    "scheduler_internal.lowest_bit",
+    "scheduler_internal.bit_mask",
+    "scheduler_internal.repeat_week",
+    "scheduler_internal.nth_weekdays",
+    "scheduler_internal.nearest_workdays",
+}
 VIEWS = {
     "jobs": "job_id name job_type schedule timezone next_fire_at paused",
     "executions": (
-        "execution_id job_id job_name job_type queue status attempt fire_at run_at started_at finished_at worker_id"
-        " result error priority max_attempts target payload progress origin traceparent created_at"
+        "execution_id job_id job_name job_type queue status attempt fire_at run_at started_at finished_at"
+        " worker_id result error priority max_attempts target payload progress origin traceparent created_at"
     ),
     "attempts": "execution_id attempt status started_at finished_at worker_id result error",
     "fires": "job_id fire_at verdict execution_id decided_at",
@@ -32,7 +45,8 @@ VIEWS = {
 def test_the_defaults_are_written_once(engine: Engine) -> None:
     query = """
         select p.proname, a.name,
-               (regexp_match(pg_get_function_arguments(p.oid), a.name || ' [a-z]+ DEFAULT ([^,]+)'))[1] as given
+               (regexp_match(pg_get_function_arguments(p.oid),
+                             a.name || ' [a-z]+ DEFAULT ([^,]+)'))[1] as given
         from pg_proc p
         cross join lateral unnest(p.proargnames) a(name)
         where p.pronamespace = 'scheduler'::regnamespace
@@ -85,7 +99,7 @@ def test_every_function_has_the_safe_search_path(engine: Engine) -> None:
     """
     unsafe = {row["name"] for row in engine.select(query) if not row["safe"]}
     # The statement of a SQL job runs with the path that its author expects.
-    assert unsafe - {"scheduler_internal.run_as_scheduler_sql"} <= set(WITHOUT_SEARCH_PATH)
+    assert unsafe - {"scheduler_internal.run_as_scheduler_sql"} <= WITHOUT_SEARCH_PATH
     definers = {row["name"] for row in engine.select(query) if row["prosecdef"]}
     assert definers & unsafe <= {"scheduler_internal.run_as_scheduler_sql"}
 
@@ -112,10 +126,12 @@ def test_shards_are_uniform_and_never_negative(engine: Engine) -> None:
 def test_ids_sort_by_their_time(engine: Engine) -> None:
     query = """
         select i, scheduler_internal.id_time(id) = at as exact,
-               id >= scheduler_internal.id_floor(at) and id < scheduler_internal.id_floor(at + '1 millisecond') as fits
+               id >= scheduler_internal.id_floor(at)
+               and id < scheduler_internal.id_floor(at + '1 millisecond') as fits
         from generate_series(0, 255) i
-        cross join lateral (select timestamptz '1970-01-01 00:00+00' + i * interval '327 days 1.001 seconds' as at) t
-        cross join lateral (select scheduler_internal.new_id(i %% 16, at) as id) n
+        cross join lateral (
+            select timestamptz '1970-01-01 00:00+00' + i * interval '327 days 1.001 seconds' as at) t
+        cross join lateral (select scheduler_internal.new_id(i % 16, at) as id) n
     """
-    rows = engine.select(query.replace("%%", "%"))
+    rows = engine.select(query)
     assert all(row["exact"] and row["fits"] for row in rows)

@@ -201,7 +201,12 @@ def test_a_wrong_item_refuses_all(engine: Engine, wrong: str) -> None:
 
 
 def test_the_position_of_a_wrong_item_is_told(engine: Engine) -> None:
-    for wrong in ({"priority": 101}, {"dedup_key": "x" * 501}, {"timeout": "soon"}, {"payload": "x" * 1_048_576}):
+    for wrong in (
+        {"priority": 101},
+        {"dedup_key": "x" * 501},
+        {"timeout": "soon"},
+        {"payload": "x" * 1_048_576},
+    ):
         items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, {}, wrong, {})]
-        with pytest.raises(Exception, match="(?i)item 3"):
+        with pytest.raises(Exception, match=r"(?i)item 3"):
             engine.rows("enqueue_many", items=items)

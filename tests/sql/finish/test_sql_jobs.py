@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -13,11 +12,10 @@ from tests.sql.engine import Engine
 
 
 @pytest.fixture
-def books(engine: Engine) -> Iterator[None]:
+def books(engine: Engine) -> None:
     """A table of the user's, which SQL jobs may write."""
     engine.db.execute("create table public.books (line text unique deferrable initially deferred)")
     engine.db.execute("grant select, insert on public.books to scheduler_sql")
-    yield
 
 
 def lines(engine: Engine) -> list[str]:
@@ -30,9 +28,12 @@ def test_a_whole_scheduler_from_psql(engine: Engine) -> None:
     job_id = engine.job_of(
         "0 * * * *",
         payload={"greeting": "hello"},
-        target="insert into books select concat_ws(' ', current_setting('scheduler.payload')::jsonb ->> 'greeting',"
-        " current_setting('scheduler.attempt'), current_setting('scheduler.fire_at')::timestamptz"
-        " at time zone 'UTC')",
+        target="""
+            insert into books select concat_ws(
+                ' ', current_setting('scheduler.payload')::jsonb ->> 'greeting',
+                current_setting('scheduler.attempt'),
+                current_setting('scheduler.fire_at')::timestamptz at time zone 'UTC')
+        """,
     )
     engine.clock.advance(hours=1)
     engine.rows("tick")

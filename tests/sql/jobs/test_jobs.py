@@ -46,7 +46,13 @@ def test_a_job_is_what_was_given(engine: Engine) -> None:
 
 
 def test_put_job_again_writes_nothing(engine: Engine) -> None:
-    given = {"name": "j", "job_type": "sql", "target": "select 1", "schedule": "0 */2 * * *", "jitter": "1 minute"}
+    given = {
+        "name": "j",
+        "job_type": "sql",
+        "target": "select 1",
+        "schedule": "0 */2 * * *",
+        "jitter": "1 minute",
+    }
     job_id = engine.put_job(**given)
     before = engine.fingerprint()
     engine.clock.advance(minutes=7)

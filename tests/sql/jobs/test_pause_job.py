@@ -103,7 +103,11 @@ def test_a_backfill_while_paused_makes_good_for_it(engine: Engine) -> None:
     engine.clock.advance(hours=3)
     made = engine.backfill_job(job_id=job_id, from_time="2031-03-05 14:00+00", to_time="2031-03-05 14:30+00")
     assert made == 1
-    expected = [("03-05 13:00", "skipped_paused"), ("03-05 14:00", "fired"), ("03-05 15:00", "skipped_paused")]
+    expected = [
+        ("03-05 13:00", "skipped_paused"),
+        ("03-05 14:00", "fired"),
+        ("03-05 15:00", "skipped_paused"),
+    ]
     assert engine.ledger(job_id) == expected
     engine.resume_job(job_id=job_id)
     assert engine.ledger(job_id) == expected

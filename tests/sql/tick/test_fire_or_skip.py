@@ -139,7 +139,12 @@ def test_jitter_spreads_within_the_width_and_is_stable(engine: Engine) -> None:
 
 def test_jitter_ends_before_the_following_instant(engine: Engine) -> None:
     # Punctually and late alike, also where the following instant is past ends_at.
-    policies = {"overlap": "allow", "misfire": "fire_all", "jitter": "1 day", "ends_at": "2031-03-05 14:00+00"}
+    policies = {
+        "overlap": "allow",
+        "misfire": "fire_all",
+        "jitter": "1 day",
+        "ends_at": "2031-03-05 14:00+00",
+    }
     punctual = [engine.job_of(**policies) for _ in range(10)]
     tick_hours(engine, 2)
     late = [engine.job_of(schedule="*/10 * * * *", **(policies | {"ends_at": "2031-03-05 15:00+00"}))]
@@ -155,5 +160,7 @@ def test_jitter_ends_before_the_following_instant(engine: Engine) -> None:
 def test_expiry_counts_from_the_jittered_start(engine: Engine) -> None:
     job_id = engine.job_of(jitter="30 minutes", expires_after="1 minute", overlap="allow")
     tick_hours(engine)
-    query = "select expires_at - run_at = '1 minute' as fits from scheduler_internal.waiting where job_id = %s"
+    query = (
+        "select expires_at - run_at = '1 minute' as fits from scheduler_internal.waiting where job_id = %s"
+    )
     assert engine.one(query, job_id)

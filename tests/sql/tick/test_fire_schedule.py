@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from uuid import UUID
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_max_fires_bounds_a_call_and_the_next_goes_on(engine: Engine) -> None:
 
 def test_max_fires_bounds_the_punctual_and_the_missed_together(engine: Engine) -> None:
     shard = 3
-    ids = []
+    ids: list[UUID] = []
     while len(ids) < 4:
         job_id = engine.job_of("* * * * *", misfire="fire_all", overlap="allow")
         if engine.one("select scheduler.get_shard_id(%s)", job_id) == shard:

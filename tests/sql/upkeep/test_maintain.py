@@ -87,7 +87,9 @@ def test_without_a_ticker_the_partitions_are_made_on_demand(engine: Engine) -> N
 )
 def test_partitions_do_not_depend_on_the_session(engine: Engine, settings: tuple[str, str]) -> None:
     style, zone = settings
-    engine.db.execute("select set_config('DateStyle', %s, false), set_config('TimeZone', %s, false)", settings)
+    engine.db.execute(
+        "select set_config('DateStyle', %s, false), set_config('TimeZone', %s, false)", settings
+    )
     assert style
     engine.clock.advance(days=100)
     engine.maintain()
