@@ -1,1 +1,1 @@
-"""Benchmarks: what this machine, this PostgreSQL and these functions do. `python -m loadtest` or `pgtick bench`."""
+"""Benchmarks of this machine, its PostgreSQL and our functions: `python -m loadtest`, `pgtick bench`."""

@@ -22,7 +22,9 @@ BENCHMARKS = {
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--dsn", help="Measure on this server, in a database made for it, not on a throw-away server.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file."
+)
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
     """Measures this machine: tick, throughput, lateness, latency, cron, shapes. About a minute each."""
     documents = []

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import psycopg
 
 from loadtest.figures import Figure, Report, Target, server_settings
-from loadtest.server import Database, database
+from loadtest.server import connect, database
 
 PROCESSES = 2
 ROUNDS = 3
@@ -72,13 +72,14 @@ def run(dsn: str | None) -> Report:
         benchmark="throughput",
         note=f"{PROCESSES} processes, one connection each, nothing prepared, history kept",
         settings=settings,
-        figures=[Figure(name=name, unit="1/s", values=values) for name, values in rates.items()] + figures_of_wal,
+        figures=[Figure(name=name, unit="1/s", values=values) for name, values in rates.items()]
+        + figures_of_wal,
     )
 
 
 def enqueue(conninfo: str, size: int, executions: int, start_at: float) -> Spent:
     """Enqueues so many, a batch a transaction."""
-    with _connect(conninfo) as conn:
+    with connect(conninfo) as conn:
         _wait_until(start_at)
         started_at = time.monotonic()
         for _ in range(executions // size):
@@ -91,7 +92,7 @@ def drain(conninfo: str, size: int, executions: int, start_at: float) -> Spent:
     del executions
     claiming = finishing = 0.0
     ended = 0
-    with _connect(conninfo) as conn:
+    with connect(conninfo) as conn:
         worker_id = register(conn)
         _wait_until(start_at)
         started_at = time.monotonic()
@@ -127,7 +128,9 @@ def enqueue_batch(conn: psycopg.Connection[Any], size: int) -> None:
     conn.execute("select scheduler.enqueue_many(%s)", [json.dumps(items)])
 
 
-def claim_batch(conn: psycopg.Connection[Any], worker_id: uuid.UUID, size: int) -> list[tuple[uuid.UUID, int]]:
+def claim_batch(
+    conn: psycopg.Connection[Any], worker_id: uuid.UUID, size: int
+) -> list[tuple[uuid.UUID, int]]:
     """Claims up to so many; reads all columns, as a worker does."""
     rows = conn.execute(
         """
@@ -141,7 +144,9 @@ def claim_batch(conn: psycopg.Connection[Any], worker_id: uuid.UUID, size: int) 
     return [(row[0], row[1]) for row in rows]
 
 
-def finish_batch(conn: psycopg.Connection[Any], worker_id: uuid.UUID, claimed: list[tuple[uuid.UUID, int]]) -> None:
+def finish_batch(
+    conn: psycopg.Connection[Any], worker_id: uuid.UUID, claimed: list[tuple[uuid.UUID, int]]
+) -> None:
     """Reports all of them as succeeded."""
     stale = conn.execute(
         """
@@ -165,18 +170,18 @@ def _wal_of_phases(conn: psycopg.Connection[Any], size: int, executions: int) ->
     worker_id = register(conn)
     phases = dict.fromkeys(("enqueue", "claim", "finish"), 0)
 
-    def measured(phase: str, call: Callable[[], Any]) -> Any:
-        before = _wal_position(conn)
-        result = call()
-        phases[phase] += _wal_position(conn) - before
-        return result
-
+    position = _wal_position(conn)
     for _ in range(executions // size):
-        measured("enqueue", lambda: enqueue_batch(conn, size))
+        enqueue_batch(conn, size)
+    phases["enqueue"] = _wal_position(conn) - position
     left = executions
     while left:
-        claimed = measured("claim", lambda: claim_batch(conn, worker_id, size))
-        measured("finish", lambda claimed=claimed: finish_batch(conn, worker_id, claimed))
+        position = _wal_position(conn)
+        claimed = claim_batch(conn, worker_id, size)
+        between = _wal_position(conn)
+        finish_batch(conn, worker_id, claimed)
+        phases["claim"] += between - position
+        phases["finish"] += _wal_position(conn) - between
         left -= len(claimed)
     return {phase: total / executions for phase, total in phases.items()}
 
@@ -185,10 +190,6 @@ def _wal_position(conn: psycopg.Connection[Any]) -> int:
     row = conn.execute("select (pg_current_wal_insert_lsn() - '0/0')::bigint").fetchone()
     assert row is not None  # noqa: S101 - one row
     return int(row[0])
-
-
-def _connect(conninfo: str) -> psycopg.Connection[Any]:
-    return Database(conninfo, conninfo).connect()
 
 
 def _wait_until(start_at: float) -> None:

@@ -54,9 +54,8 @@ def make_patterns(conn: psycopg.Connection[Any], schedules: list[tuple[str, str]
     """Creates a job for each (expression, zone) and sets their schedules aside, to be copied by `plant`."""
     for number, (expression, zone) in enumerate(schedules):
         conn.execute(
-            "select scheduler.put_job(name => %s, job_type => 'sql', target => '\"select 1\"', schedule => %s, "
-            "timezone => %s)",
-            [f"pattern {number}", expression, zone],
+            "select scheduler.put_job(%s, job_type => 'sql', target => %s, schedule => %s, timezone => %s)",
+            [f"pattern {number}", '"select 1"', expression, zone],
         )
     conn.execute("create temporary table pattern as table scheduler_internal.schedules")
 

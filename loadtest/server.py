@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -31,16 +32,32 @@ SETTINGS = {
 }
 
 
+def connect(conninfo: str) -> psycopg.Connection[Any]:
+    """Connects as the workers do: nothing prepared, because of PgBouncer."""
+    return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+
+
 @dataclass(frozen=True)
 class Database:
     """A migrated database on a running server."""
 
     conninfo: str
     worker_conninfo: str
+    is_local: bool
 
     def connect(self) -> psycopg.Connection[Any]:
-        """Connects as the owner, as the workers do: nothing prepared, because of PgBouncer."""
-        return psycopg.connect(self.conninfo, autocommit=True, prepare_threshold=None)
+        """Connects as the owner."""
+        return connect(self.conninfo)
+
+    def processor_seconds(self, conn: psycopg.Connection[Any]) -> float | None:
+        """Returns the processor time that a connection's server process has used: the busier the machine, the
+        more it tells than the clock. None where the server runs elsewhere or the system does not say.
+        """
+        stat = Path(f"/proc/{conn.info.backend_pid}/stat")
+        if not self.is_local or not stat.exists():
+            return None
+        fields = stat.read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -48,7 +65,7 @@ def database(dsn: str | None) -> Iterator[Database]:
     """Has a database while the block runs: on a server of its own, or as an extra one on the given server."""
     if dsn is not None:
         with _extra_database(dsn) as conninfo:
-            yield Database(conninfo, conninfo)
+            yield Database(conninfo, conninfo, is_local=False)
         return
     home = Path(tempfile.mkdtemp(prefix="pgtick-bench-"))
     home.chmod(0o711)
@@ -58,7 +75,7 @@ def database(dsn: str | None) -> Iterator[Database]:
         with _extra_database(cluster.conninfo()) as conninfo:
             name = str(psycopg.conninfo.conninfo_to_dict(conninfo)["dbname"])
             localdb.create_logins(cluster, dbname=name)
-            yield Database(conninfo, cluster.conninfo(dbname=name, user="pgtick_worker"))
+            yield Database(conninfo, cluster.conninfo(dbname=name, user="pgtick_worker"), is_local=True)
     finally:
         cluster.stop()
         shutil.rmtree(home)

@@ -1,0 +1,63 @@
+"""20 executions enqueued every second: how long until a real worker starts them, by polling alone."""
+
+from __future__ import annotations
+
+import random
+import time
+
+from loadtest.bench_throughput import enqueue_batch
+from loadtest.figures import Figure, Report, Target, percentile, server_settings
+from loadtest.processes import running
+from loadtest.server import database
+
+RATE = 20
+SECONDS = 20
+WARM_UP_SECONDS = 3
+DRAIN_SECONDS = 10
+P99_TARGET_MS = Target(100.0)
+
+
+def run(dsn: str | None) -> Report:
+    """Enqueues at random moments, as callers come, and compares created_at with started_at."""
+    with database(dsn) as db, db.connect() as conn:
+        with running("worker", "--handlers", "loadtest.handlers", conninfo=db.worker_conninfo):
+            time.sleep(WARM_UP_SECONDS)
+            enqueue_batch(conn, 1)
+            started = due = time.monotonic()
+            while due < started + SECONDS:
+                due += random.expovariate(RATE)
+                time.sleep(max(0.0, due - time.monotonic()))
+                enqueue_batch(conn, 1)
+            give_up_at = time.monotonic() + DRAIN_SECONDS
+            while time.monotonic() < give_up_at:
+                left = conn.execute(
+                    "select exists (select from scheduler_internal.waiting) "
+                    "or exists (select from scheduler_internal.running)"
+                ).fetchone()
+                if left == (False,):
+                    break
+                time.sleep(0.1)
+            else:
+                raise RuntimeError(f"executions are left {DRAIN_SECONDS} s after the last was enqueued")
+        rows = conn.execute(
+            """
+            select extract(epoch from started_at - created_at)::float8 * 1000 from scheduler_internal.history
+            where status = 'succeeded' order by created_at offset 1
+            """
+        ).fetchall()
+        settings = server_settings(conn)
+    waited_ms = [row[0] for row in rows]
+    return Report(
+        benchmark="latency",
+        note=f"enqueue to start, {RATE} a second, one worker process, {len(waited_ms)} executions",
+        settings=settings,
+        figures=[
+            Figure(
+                name=f"p{percent}",
+                unit="ms",
+                values=[percentile(waited_ms, percent)],
+                target=P99_TARGET_MS if percent == 99 else None,
+            )
+            for percent in (50, 95, 99)
+        ],
+    )
