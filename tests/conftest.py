@@ -22,6 +22,7 @@ import pytest
 from psycopg import Connection
 
 from app.binaries import Origin
+from app.cluster import Cluster
 from tests.support.clock import Clock
 from tests.support.pooler import Pooler
 from tests.support.server import Server
@@ -70,13 +71,13 @@ def start_server(config: pytest.Config) -> Server:
         else:
             home = Path(tempfile.mkdtemp(prefix="pgtick-test-", dir=fast_folder()))
             home.chmod(0o711)
-            config.stash[SERVER] = server = Server.start(home, origin=origin)
 
             def clean_up() -> None:
-                server.stop()
+                Cluster(home).stop()
                 shutil.rmtree(home)
 
-            config.add_cleanup(clean_up)
+            config.add_cleanup(clean_up)  # first: a Ctrl-C may come while it starts
+            config.stash[SERVER] = Server.start(home, origin=origin)
     return config.stash[SERVER]
 
 

@@ -96,6 +96,7 @@ class Pooler:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > give_up_at:
+                    self.stop()
                     raise RuntimeError(f"pgbouncer did not start: see {self._log.name}") from None
                 time.sleep(0.02)
             else:
