@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -77,6 +78,8 @@ def start_server(config: pytest.Config) -> Server:
                 shutil.rmtree(home)
 
             config.add_cleanup(clean_up)  # first: a Ctrl-C may come while it starts
+            # So that `timeout`, too, leaves nothing behind.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
             config.stash[SERVER] = Server.start(home, origin=origin)
     return config.stash[SERVER]
 
