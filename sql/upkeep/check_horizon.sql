@@ -16,11 +16,13 @@ as $$
         from pg_stat_activity a
         where a.xact_start is not null and (a.backend_xmin is not null or a.backend_xid is not null)
           and a.backend_type = 'client backend' and a.pid <> pg_backend_pid()
+          and a.datname = current_database()  -- those of other databases hold back nothing here
         union all
         select format('prepared transaction %s, since %s', p.gid, p.prepared),
                clock_timestamp() - p.prepared,
                format('Commit or roll it back: rollback prepared %L.', p.gid)
         from pg_prepared_xacts p
+        where p.database = current_database()
         union all
         select format('replication slot %s%s', s.slot_name,
                       case when s.active then '' else ' (inactive)' end),
