@@ -176,8 +176,10 @@ def test_timeout_holds_even_if_the_job_resists(start: StartWorker, schedule: Sch
         end loop;
     end $$
     """
+    stuck = schedule.enqueue("sql", stubborn, timeout="1 second", max_attempts=1)
+    schedule.wait(stuck, "running")  # the start of the worker's process does not count
     begun = time.monotonic()
-    row = run(schedule, stubborn, timeout="1 second")
+    row = schedule.wait(stuck)
     assert row.error["type"] == "timeout"
     assert time.monotonic() - begun < 10
     active = """
