@@ -6,20 +6,21 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_generic_plan
+set lock_timeout = '50ms'
 as $$
 -- Takes back what silent workers held. A crash is counted apart from a failure and uses no attempt;
 -- after three an execution is held to be what kills workers, and fails. Also ends what expired, and
 -- lets go fires that are held for nothing (their predecessor ended in the moment that they were
 -- held). Every ticker calls it each second; one works, the others return at once. Returns how many
 -- executions were taken back.
+--
+-- A SQL job holds the rollups of its shard from its end to its commit, and may freeze in between: a
+-- shard that makes it wait is left for the next call, and the others are not held up.
 -- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
 declare
     v_now constant timestamptz := scheduler.now();
     v_shards integer[];
     v_shard integer;
-    v_silent uuid[];
-    v_expired uuid[];
-    v_held uuid[];
     v_count bigint := 0;
 begin
     if not pg_try_advisory_xact_lock(1885828201, -2) then
@@ -42,34 +43,11 @@ begin
         where w.run_at = 'infinity'
         order by 1);
     foreach v_shard in array v_shards loop
-        v_silent := array(
-            select r.execution_id
-            from scheduler_internal.running r
-            where r.shard = v_shard
-              and not exists (
-                  select from scheduler_internal.workers w
-                  where w.worker_id = r.worker_id and w.stopped_at is null
-                    and w.last_beat_at + w.lease > v_now)
-            order by r.execution_id
-            limit 5000
-            for update of r skip locked);
-        if v_silent <> '{}' then
-            v_count := v_count + scheduler_internal.take_back(v_shard, v_silent, v_now);
-        end if;
-        v_expired := array(
-            select w.execution_id from scheduler_internal.waiting w
-            where w.shard = v_shard and w.expires_at <= v_now and w.attempt = w.attempt_base
-            limit 5000
-            for update skip locked);
-        if v_expired <> '{}' then
-            perform scheduler_internal.expire(v_shard, v_expired, v_now);
-        end if;
-        v_held := array(
-            select distinct w.job_id from scheduler_internal.waiting w
-            where w.shard = v_shard and w.run_at = 'infinity');
-        if v_held <> '{}' then
-            perform scheduler_internal.release_held(v_shard, v_held, v_now);
-        end if;
+        begin
+            v_count := v_count + scheduler_internal.reap_shard(v_shard, v_now);
+        exception when lock_not_available then
+            null;
+        end;
     end loop;
     return v_count;
 end;

@@ -421,6 +421,28 @@ class TestSqlJobs:
             frozen.execute("commit")
 
 
+class TestReap:
+    def test_frozen_sql_job_holds_up_its_own_shard_alone(self, stage: Stage, connect: Connect) -> None:
+        """Between its end and its commit it holds the rollups that everybody counts in."""
+        alive, silent = stage.register(lease="1 hour"), stage.register()
+        enqueue = "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)"
+        claim = "select execution_id, attempt, token from scheduler.claim(%s)"
+        keys = [key for key in map(str, range(100)) if md5(key) & 15 == 0]
+        value(stage.watcher, enqueue, keys[0])
+        frozen_job = rows(stage.watcher, claim, alive)[0]
+        for key in (keys[1], next(key for key in map(str, range(100)) if md5(key) & 15 == 9)):
+            value(stage.watcher, enqueue, key)
+            assert len(rows(stage.watcher, claim, silent)) == 1
+        stage.at(11)
+        frozen = connect()
+        stage.at(11, frozen)
+        frozen.execute("begin")
+        assert value(frozen, "select scheduler.finish_sql_job(%s, %s, %s, null)", *frozen_job)
+        assert value(stage.a, "select scheduler.reap()") == 1
+        frozen.execute("commit")
+        assert value(stage.a, "select scheduler.reap()") == 1
+
+
 class TestLockOrder:
     def test_claim_that_expires_and_finish_do_not_wait_in_a_circle(
         self, stage: Stage, connect: Connect
