@@ -240,6 +240,7 @@ def test_lost_connections_cost_no_attempt(start: StartWorker, schedule: Schedule
     assert row.status == "succeeded"
 
 
+@pytest.mark.direct  # PgBouncer lets the client in and keeps its query waiting for a server connection
 def test_login_that_stops_working_gives_executions_back(
     start: StartWorker, schedule: Schedule, database: Database
 ) -> None:
