@@ -18,9 +18,9 @@ from loadtest.server import connect, database
 PROCESSES = 2
 ROUNDS = 3
 # Batch size -> executions a round: a few seconds' worth.
-EXECUTIONS = {1: 2_000, 100: 20_000, 500: 40_000}
+EXECUTIONS = {1: 600, 100: 10_000, 500: 20_000}
 # Executions whose WAL is measured call by call, by one process.
-WAL_EXECUTIONS = {1: 500, 100: 5_000, 500: 10_000}
+WAL_EXECUTIONS = {1: 200, 100: 2_000, 500: 5_000}
 # From enqueue to history, in bulk.
 WAL_TARGET = Target(1_200)
 ITEM = {"job_type": "python", "target": {"handler": "noop"}}

@@ -12,7 +12,7 @@ from loadtest.schedules import make_patterns, mixed_schedules, plant
 from loadtest.server import database
 
 SCHEDULES = 100_000
-ROUNDS = 5
+ROUNDS = 3
 # A moment at which nothing special happens in any zone.
 DUE_AT = "2031-05-14 10:07:30+00"
 TARGET_SECONDS = Target(2.5)

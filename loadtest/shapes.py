@@ -23,7 +23,7 @@ from loadtest.server import Database, connect, database
 
 ROUNDS = 5
 # Batch size -> executions a round.
-EXECUTIONS = {1: 400, 100: 10_000, 500: 20_000}
+EXECUTIONS = {1: 150, 100: 4_000, 500: 8_000}
 _SQL = Path(__file__).parent / "shapes_sql"
 _ENQUEUE = (_SQL / "enqueue.sql").read_bytes()
 
