@@ -14,18 +14,20 @@ def no_unique_fire(db: Db) -> None:
     """A fire may exist twice, and a tick does not hold the schedule that it reads."""
     db.execute("drop index scheduler_internal.waiting_job_id_fire_at_idx")
     db.execute("drop index scheduler_internal.running_job_id_fire_at_idx")
-    rewrite(db, "scheduler_internal.fire_punctual", "for update skip locked", "")
+    # One by one: what fires many at once finds each row again by its place, which is a lock of a kind.
+    rewrite(db, "scheduler_internal.fire_punctual", "and s.next_fire_at <= at", "and false")
     rewrite(db, "scheduler.tick_shard", "for update skip locked", "")
 
 
 def no_fence(db: Db) -> None:
     """An end is taken of anybody, whatever the attempt."""
     finish = "scheduler_internal.finish_shard"
-    rewrite(db, finish, "and r.attempt = i.attempt", "")
     rewrite(db, finish, "(r.worker_id = finish_shard.worker_id) is true", "true")
+    rewrite(db, finish, "(r.execution_id, r.attempt) in", "(r.execution_id, 1) in")
     rewrite(
-        db, finish, "    except\n", "      and i.execution_id <> all (coalesce(v_ended_ids, '{}')) except\n"
+        db, finish, "select i.execution_id, i.attempt from input i", "select i.execution_id, 1 from input i"
     )
+    rewrite(db, finish, " and g.attempt = i.attempt", "")
 
 
 def leases_by_the_clock_of_the_worker(db: Db) -> None:

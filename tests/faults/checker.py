@@ -206,12 +206,12 @@ def effects_not_once(history: History) -> Iterator[str]:
 
 
 def late_recoveries(history: History) -> Iterator[str]:
-    """What a silent worker held starts again within its lease and a second."""
+    """What a silent worker held starts again within its lease and a second, if there are free workers."""
     for lost, last_beat, following in recoveries(history):
         allowed = history.lease + RECOVERY
         back_at = following or lost.finished_at  # quarantined, or cancelled: not started again
         took = back_at - last_beat
-        allowed += history.stalled(last_beat, back_at)
+        allowed += history.stalled(last_beat, back_at) + _queued(history, lost.finished_at, back_at)
         if took > allowed:
             yield f"{_name(lost)} of {lost.worker_id}: {took} after the last beat, allowed {allowed}"
 
@@ -287,6 +287,14 @@ def _attempts(history: History) -> dict[UUID, list[Attempt]]:
     for attempts in grouped.values():
         attempts.sort(key=lambda a: a.attempt)
     return grouped
+
+
+def _queued(history: History, start: datetime, end: datetime) -> timedelta:
+    """Returns how long others waited for their first start then: no worker was free for so long."""
+    waits = (
+        a.started_at - a.run_at for a in history.attempts if a.attempt == 1 and start <= a.started_at <= end
+    )
+    return max(waits, default=timedelta())
 
 
 def _by_job(history: History) -> dict[UUID, list[Execution]]:

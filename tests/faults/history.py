@@ -63,6 +63,7 @@ class Attempt:
     attempt: int
     status: str
     final: bool
+    run_at: datetime
     started_at: datetime
     finished_at: datetime | None
     worker_id: UUID
@@ -142,7 +143,7 @@ def read_database(db: Connection[Any], history: History) -> None:
         ).fetchall()
     with db.cursor(row_factory=class_row(Attempt)) as cursor:
         history.attempts = cursor.execute(
-            "select execution_id, attempt, status, final, started_at, finished_at, worker_id,"
+            "select execution_id, attempt, status, final, run_at, started_at, finished_at, worker_id,"
             " error ->> 'type' as error_type from scheduler.attempts"
         ).fetchall()
     with db.cursor(row_factory=class_row(Effect)) as cursor:

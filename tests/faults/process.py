@@ -210,7 +210,7 @@ class Worker:
                 self._run_sql_job(row)
             else:
                 long = self._chance.random() < LONG
-                time.sleep(LONG_SECONDS if long else self._chance.uniform(0.0, 0.04) * row["attempt"])
+                time.sleep(LONG_SECONDS if long else self._chance.uniform(0.0, 0.1) * row["attempt"])
                 others.append(row)
         if others:
             statuses = ["failed" if self._chance.random() < FLAKY else "succeeded" for _ in others]

@@ -48,7 +48,7 @@ OBSERVERS = """
 EFFECT = """
     insert into public.effects (execution_id, attempt)
     select current_setting('scheduler.execution_id')::uuid, current_setting('scheduler.attempt')::integer
-    from pg_sleep(0.01)
+    from pg_sleep(0.03)
 """
 CREATE_JOB = """
     select scheduler.create_job(

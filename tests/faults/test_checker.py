@@ -35,9 +35,27 @@ def whole() -> History:
         )
         history.attempts += [
             Attempt(
-                execution_id, 1, "failed", False, at(second + 2), at(second + 5), WORKERS[0], "worker_lost"
+                execution_id,
+                1,
+                "failed",
+                False,
+                at(second),
+                at(second + 2),
+                at(second + 5),
+                WORKERS[0],
+                "worker_lost",
             ),
-            Attempt(execution_id, 2, "succeeded", True, at(second + 5.5), at(second + 7), WORKERS[1], None),
+            Attempt(
+                execution_id,
+                2,
+                "succeeded",
+                True,
+                at(second),
+                at(second + 5.5),
+                at(second + 7),
+                WORKERS[1],
+                None,
+            ),
         ]
         history.effects.append(Effect(execution_id, 2))
         history.beats += [
@@ -199,6 +217,14 @@ def test_late_recovery_is_excused_by_a_stall() -> None:
     history = whole()
     recover_late(history)
     history.stalls = [Stall(at(4), at(5))]
+    assert check(history) == []
+
+
+def test_late_recovery_is_excused_by_a_queue() -> None:
+    history = whole()
+    recover_late(history)
+    other = uuid4()
+    history.attempts.append(Attempt(other, 1, "running", False, at(5), at(5.7), None, WORKERS[1], None))
     assert check(history) == []
 
 
