@@ -115,9 +115,9 @@ def random_job(random: Random, number: int, *, days_of_dense: float) -> Job:
         else:
             starts_at = START + timedelta(days=random.randrange(2, 350))
         ends_at = starts_at + timedelta(days=days)
-    elif random.random() < 0.2 and "2024" not in schedule.text:
-        starts_at = START + timedelta(days=random.randrange(0, 150), minutes=random.randrange(1440))
-        ends_at = starts_at + timedelta(days=random.randrange(60, 400))
+    elif random.random() < 0.5 and "2024" not in schedule.text:
+        starts_at = START + timedelta(days=random.randrange(0, 250), minutes=random.randrange(1440))
+        ends_at = starts_at + timedelta(days=random.randrange(30, 200))
     policy = replace(
         misfire,
         overlap=overlap,
