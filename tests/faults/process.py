@@ -26,11 +26,6 @@ from psycopg.rows import DictRow, dict_row
 
 from tests.faults.history import Note
 
-CONNECTION_LOST = (
-    psycopg.OperationalError,
-    psycopg.InterfaceError,
-    psycopg.errors.IdleInTransactionSessionTimeout,
-)
 NO_LEASE = "JB001"
 DEADLOCK = "40P01"
 BATCH = 5
@@ -62,6 +57,13 @@ BEGIN_SQL_JOB = """
 FINISH_SQL_JOB = "select scheduler.finish_sql_job(%(execution_id)s, %(attempt)s, %(token)s, null) as accepted"
 
 
+def is_cut(error: psycopg.Error) -> bool:
+    """Returns whether the connection is lost; one without an SQLSTATE was not told by the server."""
+    if error.sqlstate is None or isinstance(error, psycopg.errors.IdleInTransactionSessionTimeout):
+        return True
+    return isinstance(error, psycopg.OperationalError) and error.sqlstate != DEADLOCK
+
+
 class StaleError(Exception):
     """The database says that the attempt belongs to another."""
 
@@ -83,9 +85,10 @@ class Link:
             )
         try:
             yield self._conn
-        except CONNECTION_LOST:
-            self._conn.close()
-            self._conn = None
+        except psycopg.Error as error:
+            if is_cut(error):
+                self._conn.close()
+                self._conn = None
             raise
 
     def call(self, query: LiteralString, **arguments: Any) -> list[DictRow]:
@@ -108,8 +111,7 @@ class Log:
 
     def error(self, error: psycopg.Error, *, called_at: datetime) -> None:
         """Notes an error that is neither a cut connection nor a lost lease; a deadlock is one."""
-        is_cut = isinstance(error, CONNECTION_LOST) and error.sqlstate != DEADLOCK
-        if not is_cut and error.sqlstate != NO_LEASE:
+        if not is_cut(error) and error.sqlstate != NO_LEASE:
             self.note(op="error", outcome="unknown", called_at=called_at, detail=repr(error))
 
 
