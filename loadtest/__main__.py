@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
+import sys
 from pathlib import Path
 
 import click
@@ -27,6 +29,8 @@ BENCHMARKS = {
 )
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
     """Measures this machine: tick, throughput, lateness, latency, cron, shapes. About a minute each."""
+    # As Ctrl-C does: whatever was started is stopped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     documents = []
     for name in names or BENCHMARKS:
         report = importlib.import_module(BENCHMARKS[name]).run(dsn)
