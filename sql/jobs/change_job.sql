@@ -9,14 +9,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Gives a job a new version, after the instants that were due under the old one have had their
 -- verdicts.
--- Locks: the schedule row, then the job row. Writes: jobs, job_versions, schedules, audit_log.
+-- Locks: the job row, then the schedule row. Writes: jobs, job_versions, schedules, waiting,
+-- audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a wrong schedule.
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
-    v_now timestamptz := scheduler.now();
+    v_now timestamptz;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
     if v_old = definition then
@@ -28,6 +30,12 @@ begin
     where j.shard = v_job.shard and j.job_id = v_job.job_id;
     perform scheduler_internal.write_version(
         v_job.job_id, v_job.version + 1, v_job.name, definition, v_now);
+    if definition.overlap = 'allow' then
+        -- What is held would wait for a moment without any fire, which may never come now.
+        update scheduler_internal.waiting w
+        set run_at = v_now
+        where w.shard = v_job.shard and w.job_id = v_job.job_id and w.run_at = 'infinity';
+    end if;
     perform scheduler_internal.audit('update_job', v_job.job_id, v_job.name,
         (select jsonb_object_agg(n.key, jsonb_build_array(o.value, n.value))
          from jsonb_each(to_jsonb(definition)) n

@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or
 -- run go on, and the history stays until its retention ends.
--- Locks: the schedule row, then the job row. Writes: schedules, jobs, job_names, audit_log.
+-- Locks: the job row, then the schedule row. Writes: schedules, jobs, job_names, audit_log.
 -- Raises: P0002 for an unknown job.
 declare
     v_job scheduler_internal.jobs;

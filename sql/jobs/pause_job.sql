@@ -7,13 +7,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Stops a job from firing. Its instants get the verdict skipped_paused; trigger_job() still works.
 -- Paused again, it keeps its first reason.
--- Locks: the schedule row, then the job row. Writes: jobs, schedules, audit_log.
+-- Locks: the job row, then the schedule row. Writes: jobs, schedules, audit_log.
 -- Raises: P0002 for an unknown job.
 declare
     v_job scheduler_internal.jobs;
-    v_now timestamptz := scheduler.now();
+    v_now timestamptz;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     if v_job.paused_at is not null then
         return;
     end if;

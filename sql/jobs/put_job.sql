@@ -31,7 +31,7 @@ set search_path = pg_catalog, pg_temp
 as $$
     -- Makes the job of this name, or gives it this definition; an unchanged one is left as it is,
     -- and an unchanged schedule keeps its next fire.
-    -- Locks: the schedule row. Writes: jobs, job_versions, schedules, audit_log; and job_names when
+    -- Locks: as change_job(). Writes: jobs, job_versions, schedules, audit_log; and job_names when
     -- new.
     -- Raises: 22023 for whatever in it is wrong.
     select scheduler_internal.save_job(

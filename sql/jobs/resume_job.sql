@@ -8,14 +8,15 @@ as $$
 -- Lets a paused job fire again, or one that was set aside as broken try again, from its next
 -- instant on. The instants of a pause become one row of the ledger, whatever its length; those of a
 -- broken schedule are due, and its misfire policy decides.
--- Locks: the schedule row, then the job row. Writes: jobs, schedules, skipped_fires, audit_log.
+-- Locks: the job row, then the schedule row. Writes: jobs, schedules, skipped_fires, audit_log.
 -- Raises: P0002 for an unknown job; 22023 when the schedule is still broken.
 declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;
-    v_now timestamptz := scheduler.now();
+    v_now timestamptz;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     select s.* into v_schedule from scheduler_internal.schedules s
     where s.shard = v_job.shard and s.job_id = v_job.job_id;
     if v_job.paused_at is null and v_schedule.broken_reason is null then

@@ -9,7 +9,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Creates the job of this name, or gives the existing one this definition.
--- Locks: job_names row (by its unique key, for a new name), then the schedule row.
+-- Locks: job_names row (by its unique key, for a new name), then as
+-- change_job().
 -- Writes: job_names, jobs, job_versions, schedules, audit_log; nothing when nothing changed.
 -- Raises: 22023 for a wrong definition; 23505 when the name exists and replace_existing is false.
 declare

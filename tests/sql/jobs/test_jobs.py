@@ -128,6 +128,19 @@ def test_ends_at_can_be_moved_both_ways(engine: Engine) -> None:
     assert engine.job(job_id)["next_fire_at"] is None
 
 
+def test_what_is_held_is_let_go_when_overlap_is_allowed(engine: Engine) -> None:
+    worker = engine.worker(lease="1 hour")
+    job_id = engine.job_of("* * * * *", overlap="queue_one")
+    engine.clock.advance(minutes=1)
+    engine.rows("tick")
+    worker.claim_one()
+    engine.clock.advance(minutes=1)
+    engine.rows("tick")
+    assert worker.claim() == []
+    engine.update_job(job_id=job_id, changes={"overlap": "allow"})
+    assert worker.claim_one()["fire_at"] == engine.clock.now
+
+
 def test_delete_job_decides_what_is_due_and_lets_the_rest_run(engine: Engine) -> None:
     job_id = engine.job_of(name="gone", overlap="allow", misfire="fire_all", payload=5)
     engine.clock.advance(hours=2)
