@@ -38,22 +38,23 @@ begin
             'Use fixed, linear or exponential.');
     end if;
     if backoff_base is null or backoff_base < '0' or backoff_max is null
-       or backoff_max < backoff_base then
+       or backoff_max < backoff_base or backoff_max > '30 days' then
         perform scheduler_internal.refuse(
             'backoff_base and backoff_max do not fit',
             format('backoff_base is %s, backoff_max is %s.',
                    coalesce(backoff_base::text, 'null'), coalesce(backoff_max::text, 'null')),
-            'Give 0 <= backoff_base <= backoff_max.');
+            'Give 0 <= backoff_base <= backoff_max <= 30 days.');
     end if;
     if timeout is null or timeout <= '0' or timeout > '30 days' then
         perform scheduler_internal.refuse(
             format('timeout %s is out of range', coalesce(timeout::text, 'null')),
             'It is longer than zero and at most 30 days.', 'Say how long one attempt may take.');
     end if;
-    if expires_after <= '0' then
+    if expires_after <= '0' or expires_after > '100 years' then
         perform scheduler_internal.refuse(
-            format('expires_after %s is not positive', expires_after),
-            'It is how long an execution may wait for its first start.',
+            format('expires_after %s is out of range', expires_after),
+            'It is how long an execution may wait for its first start: more than zero, and at '
+            'most 100 years.',
             'Leave it null to wait for ever.');
     end if;
 end;

@@ -53,12 +53,14 @@ COMMON: list[tuple[str, Any, str]] = [
     ("backoff_base", "2 hours", "^backoff_base and backoff_max do not fit$"),
     ("backoff_max", None, "^backoff_base and backoff_max do not fit$"),
     ("backoff_max", "9 seconds", "^backoff_base and backoff_max do not fit$"),
+    ("backoff_max", "1000000 years", "^backoff_base and backoff_max do not fit$"),
     ("timeout", None, "^timeout null is out of range$"),
     ("timeout", "0", "^timeout 00:00:00 is out of range$"),
     ("timeout", "-1 minute", "^timeout -00:01:00 is out of range$"),
     ("timeout", "31 days", "^timeout 31 days is out of range$"),
-    ("expires_after", "0", "^expires_after 00:00:00 is not positive$"),
-    ("expires_after", "-1 day", "^expires_after -1 days is not positive$"),
+    ("expires_after", "0", "^expires_after 00:00:00 is out of range$"),
+    ("expires_after", "-1 day", "^expires_after -1 days is out of range$"),
+    ("expires_after", "101 years", "^expires_after 101 years is out of range$"),
 ]
 ENQUEUE: list[tuple[str, Any, str]] = [
     *COMMON,
