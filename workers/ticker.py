@@ -22,7 +22,7 @@ from workers.looper import Looper, Outage, jitter
 MAX_SLEEP_SECONDS = 1.0
 """A schedule that is created or changed is seen after this at the latest."""
 
-REAP_SECONDS = 1.0
+REAP_SECONDS = 0.5
 MAINTAIN_SECONDS = 60.0
 MAINTAIN_CALL_SECONDS = 300.0
 
@@ -86,7 +86,7 @@ def _shown_as_active() -> Iterator[None]:
 
 
 class Reaper(Looper):
-    """Takes back, every second, what silent workers held."""
+    """Takes back, twice a second, what silent workers held."""
 
     name = "reaper"
 

@@ -44,7 +44,8 @@ begin
             'Begin later, or use scheduler.trigger_job for each run.');
     end if;
     v_fire_ats := array(select i from scheduler_internal.instants(
-        v_schedule.spec, v_schedule.timezone, from_time, to_time, 10001) i);
+        v_schedule.spec, v_schedule.timezone, greatest(from_time, v_schedule.starts_at),
+        least(to_time, v_schedule.ends_at), 10001) i);
     if cardinality(v_fire_ats) > 10000 then
         perform scheduler_internal.refuse('the range has more than 10,000 instants',
             format('The 10,001st is %s.', v_fire_ats[10001]), 'Backfill a shorter range at a time.',

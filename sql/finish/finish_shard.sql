@@ -98,7 +98,9 @@ begin
              dedup_key, traceparent, target, payload, policy)
         select j.shard, j.attempt, j.execution_id,
                at + coalesce(
-                   j.retry_after,
+                   -- A server's wish, within reason: one absurd value must not fail the batch.
+                   case when j.retry_after is not null
+                        then greatest(interval '0', least(j.retry_after, interval '30 days')) end,
                    scheduler_internal.backoff_delay(j.its_policy, j.attempt - j.attempt_base)),
                j.created_at, j.fire_at, j.expires_at, j.job_id, j.job_version, j.attempt_base,
                j.rank, j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler,

@@ -21,6 +21,12 @@ begin
     perform scheduler_internal.check_choice('overlap', v.overlap,
         '{allow,skip,queue_one,cancel_running}');
     perform scheduler_internal.check_choice('dst', v.dst, '{debian,wall,skip}');
+    if v.misfire = 'fire_all' and v.overlap = 'skip' and v.schedule is not null then
+        raise warning using
+            message = 'of several missed fires, overlap skip runs only the first',
+            detail = 'misfire is fire_all, but the others are due while the first runs.',
+            hint = 'Use overlap allow, or misfire fire_once.';
+    end if;
     if v.misfire_window <= '0' then
         perform scheduler_internal.refuse(
             format('misfire_window %s is not positive', v.misfire_window),

@@ -18,7 +18,7 @@ declare
 begin
     fired := 0;
     skipped := 0;
-    for v_due in select d.shard, d.next_due_at from scheduler.due_shards() d loop
+    for v_due in select d.shard, d.next_due_at from scheduler.due_shards() d order by 1 loop
         if v_due.next_due_at <= scheduler.now() then
             v_tick := scheduler.tick_shard(v_due.shard, max_fires);
             fired := fired + v_tick.fired;

@@ -11,8 +11,8 @@ as $$
 -- Takes back what silent workers held. A crash is counted apart from a failure and uses no attempt;
 -- after three an execution is held to be what kills workers, and fails. Also ends what expired, and
 -- lets go fires that are held for nothing (their predecessor ended in the moment that they were
--- held). Every ticker calls it each second; one works, the others return at once. Returns how many
--- executions were taken back.
+-- held). Every ticker calls it twice a second; one works, the others return at once. Returns how
+-- many executions were taken back.
 --
 -- A SQL job holds the rollups of its shard from its end to its commit, and may freeze in between: a
 -- shard that makes it wait is left for the next call, and the others are not held up.
@@ -54,5 +54,5 @@ end;
 $$;
 
 comment on function scheduler.reap() is
-    'Takes back what silent workers held, ends what expired. Called every second by the tickers. '
+    'Takes back what silent workers held, ends what expired. Called twice a second by the tickers. '
     'Returns how many executions were taken back';

@@ -6,7 +6,7 @@ create or replace view scheduler.executions as
 select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.rank as priority,
        x.status, x.attempt,
        coalesce((x.policy).max_attempts, (v.definition).max_attempts, 3) as max_attempts,
-       x.fire_at, x.run_at, x.started_at, x.finished_at, x.worker_id,
+       x.fire_at, nullif(x.run_at, 'infinity') as run_at, x.started_at, x.finished_at, x.worker_id,
        coalesce(x.target, (v.definition).target) as target,
        coalesce(x.payload, (v.definition).payload) as payload, x.result, x.error, x.progress,
        case x.origin when 'f' then 'fire' when 't' then 'trigger' when 'b' then 'backfill'
@@ -44,5 +44,5 @@ where x.final and not exists (
 
 comment on view scheduler.executions is
     'Every execution once, as it stands: scheduled, ready, running, or ended (succeeded, failed, '
-    'cancelled, expired). run_at infinity: held until an earlier fire of its job ends. By id: '
+    'cancelled, expired). run_at null: held until an earlier fire of its job ends. By id: '
     'scheduler.get_execution()';

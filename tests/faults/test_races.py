@@ -274,7 +274,7 @@ class TestDedupKeys:
 
 
 class TestQueueOne:
-    HELD = "select count(*) from scheduler.executions where run_at = 'infinity'"
+    HELD = "select count(*) from scheduler.executions where run_at is null"
 
     def running(self, stage: Stage) -> tuple[UUID, int, UUID, UUID]:
         """Returns the job, its shard, a worker, and what it runs of the job."""

@@ -232,7 +232,7 @@ class Year:
 
     def _check_executions(self) -> None:
         query = """
-            select job_id, fire_at, origin, case when run_at = 'infinity' then 'held'
+            select job_id, fire_at, origin, case when run_at is null then 'held'
                 when status in ('ready', 'scheduled') then 'waiting' else status end as state
             from scheduler.executions
         """

@@ -226,6 +226,8 @@ class Job:
         """Runs all instants between two times that have no execution; returns how many."""
         self.decide(now)
         count = 0
+        first = max(first, self.policy.starts_at or first)
+        last = min(last, self.policy.ends_at or last)
         instant = self.schedule.following(first - MICROSECOND, self.name)
         while instant is not None and instant <= last:
             if self.ledger.get(instant) != "fired":

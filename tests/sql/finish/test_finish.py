@@ -135,6 +135,15 @@ def test_retry_after_overrules_the_backoff(engine: Engine) -> None:
     assert engine.execution(execution_id)["status"] == "failed"  # no attempts left
 
 
+def test_retry_after_is_kept_within_reason(engine: Engine) -> None:
+    worker = engine.worker()
+    for wish, granted in ((timedelta(days=-1), timedelta(0)), (timedelta(days=900_000), timedelta(days=30))):
+        execution_id = engine.enqueued(max_attempts=5)
+        worker.fail(worker.claim_one(), retry_after=wish)
+        assert engine.execution(execution_id)["run_at"] == engine.clock.now + granted
+        engine.cancel_execution(execution_id=execution_id)
+
+
 def test_an_error_may_say_that_a_retry_is_useless(engine: Engine) -> None:
     worker = engine.worker()
     for error, expected in (

@@ -19,7 +19,7 @@ def tick_hours(engine: Engine, hours: int = 1) -> None:
 def statuses(engine: Engine, job_id: UUID) -> list[str]:
     """Returns the statuses of a job's fires, oldest first."""
     query = "select status, run_at from scheduler.executions where job_id = %s order by fire_at"
-    rows = engine.select(query.replace("run_at", "run_at = 'infinity' as held"), job_id)
+    rows = engine.select(query.replace("run_at", "run_at is null as held"), job_id)
     return ["held" if row["held"] else row["status"] for row in rows]
 
 
