@@ -28,8 +28,7 @@ begin
         where s.shard = v_shard and s.job_id = write_version.job_id
         for update;
         if v_old.spec = v_spec and v_old.timezone = definition.timezone
-           and v_old.starts_at is not distinct from definition.starts_at
-           and v_old.broken_reason is null then
+           and v_old.starts_at is not distinct from definition.starts_at then
             v_first := coalesce(v_old.next_fire_at, v_old.set_aside_at);
         end if;
         v_first := coalesce(v_first, scheduler_internal.next_instant(v_spec, definition.timezone,
