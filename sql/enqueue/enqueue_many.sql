@@ -18,14 +18,21 @@ declare
 begin
     perform scheduler_internal.check_items(items);
     if jsonb_path_exists(items, '$[*] ? (@.dedup_key != null)') then
+        -- In the order of the keys, so that two batches with keys in common wait for each other, but
+        -- not in a circle.
         return query
-        select scheduler.enqueue(
-            i.job_type, i.target, i.payload, coalesce(i.queue, 'default'), coalesce(i.priority, 0),
-            i.run_at, i.dedup_key, coalesce(i.max_attempts, 3), coalesce(i.backoff, 'exponential'),
-            coalesce(i.backoff_base, '10 seconds'), coalesce(i.backoff_max, '1 hour'),
-            coalesce(i.timeout, '1 hour'), i.expires_after, i.traceparent)
-        from scheduler_internal.read_items(items) i
-        order by i.position;
+        with keyed as materialized (
+            select i.* from scheduler_internal.read_items(items) i order by i.dedup_key, i.position
+        ), born as materialized (
+            select k.position, scheduler.enqueue(
+                k.job_type, k.target, k.payload, coalesce(k.queue, 'default'),
+                coalesce(k.priority, 0), k.run_at, k.dedup_key, coalesce(k.max_attempts, 3),
+                coalesce(k.backoff, 'exponential'), coalesce(k.backoff_base, '10 seconds'),
+                coalesce(k.backoff_max, '1 hour'), coalesce(k.timeout, '1 hour'), k.expires_after,
+                k.traceparent) as execution_id
+            from keyed k
+        )
+        select b.execution_id from born b order by b.position;
         return;
     end if;
 

@@ -7,8 +7,10 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg.types.json import Jsonb
 
 from tests.conftest import Connect
+from tests.faults.sessions import Db, rows, value, waiting
 from tests.sql.engine import SQL_TARGET, Engine, refused
 
 
@@ -210,3 +212,23 @@ def test_the_position_of_a_wrong_item_is_told(engine: Engine) -> None:
         items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, {}, wrong, {})]
         with pytest.raises(Exception, match=r"(?i)item 3"):
             engine.rows("enqueue_many", items=items)
+
+
+@pytest.mark.direct
+def test_two_batches_of_the_same_keys_do_not_wait_in_a_circle(engine: Engine, connect: Connect) -> None:
+    holder, first, second = connect(), connect(), connect()
+    enqueue = "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)"
+    enqueue_many = "select enqueue_many from scheduler.enqueue_many(%s)"
+    batch = [{"job_type": "sql", "target": SQL_TARGET, "dedup_key": key} for key in "abc"]
+
+    def enqueue_all(conn: Db, items: list[dict[str, Any]]) -> list[UUID]:
+        return [execution_id for (execution_id,) in rows(conn, enqueue_many, Jsonb(items))]
+
+    holder.execute("begin")
+    value(holder, enqueue, "b")
+    with (
+        waiting(engine.db, first, lambda conn: enqueue_all(conn, batch)) as upwards,
+        waiting(engine.db, second, lambda conn: enqueue_all(conn, batch[::-1])) as downwards,
+    ):
+        holder.execute("commit")
+        assert upwards.result() == downwards.result()[::-1]
