@@ -1,9 +1,13 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.end_waiting(integer, uuid[], text, text, timestamptz);
+
 create or replace function scheduler_internal.end_waiting(
     shard integer,
     execution_ids uuid[],
     status text,
     reason text,
-    at timestamptz
+    at timestamptz,
+    by_client boolean default false
 )
 returns bigint
 language plpgsql
@@ -12,6 +16,9 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Ends executions before they start: cancelled or expired. The attempt that never started takes a
 -- number, so that an end that is undone by retry_execution() and comes again has a row of its own.
+--
+-- A client may keep its transaction open, and finish() must not wait for it: what is ended
+-- by_client is counted in a row of the rollups of its own, under its process instead of the shard.
 -- Writes: waiting, history, dedup_keys, rollups. Returns how many there were.
 declare
     v_count bigint;
@@ -42,7 +49,9 @@ begin
         insert into scheduler_internal.rollups as r
             (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
              wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
-        select date_trunc('minute', at), end_waiting.shard, g.queue, g.job_type, 0, 0,
+        select date_trunc('minute', at),
+               case when by_client then - pg_backend_pid() else end_waiting.shard end,
+               g.queue, g.job_type, 0, 0,
                count(*) filter (where end_waiting.status = 'cancelled'),
                count(*) filter (where end_waiting.status = 'expired'), 0, 0, 0, 0, 0
         from gone g
@@ -56,5 +65,6 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.end_waiting(integer, uuid[], text, text, timestamptz) is
+comment on function scheduler_internal.end_waiting(
+    integer, uuid[], text, text, timestamptz, boolean) is
     'Moves executions from waiting to history without a start';

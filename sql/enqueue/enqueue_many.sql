@@ -18,8 +18,8 @@ declare
 begin
     perform scheduler_internal.check_items(items);
     if jsonb_path_exists(items, '$[*] ? (@.dedup_key != null)') then
-        -- In the order of the keys, so that two batches with keys in common wait for each other, but
-        -- not in a circle.
+        -- In the order of the keys, so that two batches with keys in common wait for each other,
+        -- but not in a circle.
         return query
         with keyed as materialized (
             select i.* from scheduler_internal.read_items(items) i order by i.dedup_key, i.position

@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.sql.engine import Engine, refused
+from tests.conftest import Connect
+from tests.sql.engine import SQL_TARGET, Engine, refused
 
 
 def test_cancel_what_waits(engine: Engine) -> None:
@@ -33,6 +34,29 @@ def test_cancel_what_runs(engine: Engine) -> None:
     assert worker.finish(claimed, status="cancelled") == []
     assert engine.execution(execution_id)["status"] == "cancelled"
     assert engine.cancel_execution(execution_id=execution_id) is False
+
+
+@pytest.mark.direct
+def test_a_client_that_does_not_commit_its_cancel_holds_up_no_other_end(
+    engine: Engine, connect: Connect
+) -> None:
+    """Both count in the rollups, in the same minute, shard, queue and job type."""
+    engine.rows("maintain")
+    item = {"job_type": "sql", "target": SQL_TARGET}
+    engine.rows("enqueue_many", items=[item, item])
+    worker = engine.worker()
+    (claimed,) = worker.claim()
+    client = connect()
+    engine.clock.set(engine.clock.now, conn=client)
+    client.execute("begin")
+    client.execute(
+        "select scheduler.cancel_execution(execution_id) from scheduler.executions where status = 'ready'"
+    )
+    engine.db.execute("set lock_timeout = '1s'")
+    assert worker.finish(claimed) == []
+    client.execute("commit")
+    (stats,) = engine.select("select succeeded, cancelled from scheduler.stats")
+    assert stats == {"succeeded": 1, "cancelled": 1}
 
 
 @pytest.mark.parametrize("ending", ["failed", "succeeded", "release", "stop", "reap"])
