@@ -12,18 +12,19 @@ as $$
 -- Makes executions of the job's past instants in [from_time, to_time] that have none: skipped, or
 -- from before the job. They run now, oldest first, whatever the overlap policy. Called again it
 -- makes nothing new.
--- Locks: the schedule row, then the job row. Writes: waiting, audit_log.
+-- Locks: the job row, then the schedule row. Writes: waiting, audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the
 -- ledger remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
 declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;
-    v_now constant timestamptz := scheduler.now();
+    v_now timestamptz;
     v_horizon timestamptz;
     v_fire_ats timestamptz[];
     v_count bigint;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    v_now := scheduler.now();
     select s.* into v_schedule from scheduler_internal.schedules s
     where s.shard = v_job.shard and s.job_id = v_job.job_id;
     if not found then

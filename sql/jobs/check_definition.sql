@@ -27,10 +27,11 @@ begin
             detail = 'misfire is fire_all, but the others are due while the first runs.',
             hint = 'Use overlap allow, or misfire fire_once.';
     end if;
-    if v.misfire_window <= '0' then
+    if v.misfire_window <= '0' or v.misfire_window > '100 years' then
         perform scheduler_internal.refuse(
-            format('misfire_window %s is not positive', v.misfire_window),
-            'It is how late a fire may be and still run.', 'Leave it null for any lateness.');
+            format('misfire_window %s is out of range', v.misfire_window),
+            'It is how late a fire may be and still run: more than zero, and at most 100 years.',
+            'Leave it null for any lateness.');
     end if;
     if v.misfire_cap not between 1 and 10000 then
         perform scheduler_internal.refuse(
