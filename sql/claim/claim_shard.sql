@@ -37,27 +37,42 @@ set enable_mergejoin = off
 as $$
 -- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each pair that
 -- exists is found by one probe, and its ready rows are one range, so that rows that wait for the
--- future cost nothing.
+-- future cost nothing. The queues come in another order each time: in that of their names, one that
+-- never runs empty would starve all that follow.
 --
 -- The settings fix its plans, which are made once a session: index walks, pruned to the shard as
 -- they start. Planned anew each time a claim of one took 1.95 ms of CPU, so it takes 1.2; left to
 -- choose, the planner sorted all that is ready, because it plans for an unknown limit, or read all
 -- versions of all jobs of the shard.
 declare
-    v_queue text := '';
-    v_rank smallint := -32768;
+    v_seed constant bigint := floor(random() * 4294967296);
+    v_queue text;
+    v_rank smallint;
     v_left integer := max_executions;
     v_count integer;
 begin
+    for v_queue, v_rank in
+        with recursive pair as (
+            (select w.queue, w.rank
+             from scheduler_internal.waiting w
+             where w.shard = claim_shard.shard
+             order by w.queue, w.rank
+             limit 1)
+            union all
+            select n.queue, n.rank
+            from pair p
+            cross join lateral (
+                select w.queue, w.rank
+                from scheduler_internal.waiting w
+                where w.shard = claim_shard.shard and (w.queue, w.rank) > (p.queue, p.rank)
+                order by w.queue, w.rank
+                limit 1
+            ) n
+        )
+        select p.queue, p.rank from pair p
+        where queues is null or p.queue = any (queues)
+        order by hashtextextended(p.queue, v_seed), p.rank
     loop
-        select w.queue, w.rank into v_queue, v_rank
-        from scheduler_internal.waiting w
-        where w.shard = claim_shard.shard and (w.queue, w.rank) > (v_queue, v_rank)
-        order by w.queue, w.rank
-        limit 1;
-        exit when not found;
-        continue when not coalesce(v_queue = any (queues), queues is null);
-
         return query
         with picked as materialized (
             select w.ctid as row_id from scheduler_internal.waiting w

@@ -26,6 +26,13 @@ def test_the_highest_priority_first_then_the_longest_waiting(engine: Engine) -> 
     assert seen == [[priority, minute] for priority in (100, 5, 0, -100) for minute in (0, 1)]
 
 
+def test_a_queue_that_is_never_empty_starves_no_other(engine: Engine) -> None:
+    items = [{"job_type": "sql", "target": SQL_TARGET, "queue": name} for name in ("a", "b", "c") * 30]
+    engine.rows("enqueue_many", items=items)  # one shard
+    worker = engine.worker()
+    assert {row["queue"] for _ in range(30) for row in worker.claim()} == {"a", "b", "c"}
+
+
 def test_all_shards_are_looked_at(engine: Engine) -> None:
     ids = {engine.enqueued() for _ in range(60)}
     worker = engine.worker()
