@@ -14,6 +14,7 @@ declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
     v_now constant timestamptz := scheduler.now();
     v_end scheduler_internal.history;
+    v_definition scheduler_internal.job_definition;
 begin
     select h.* into v_end from scheduler_internal.history h
     where h.execution_id = retry_execution.execution_id and h.final
@@ -46,18 +47,19 @@ begin
                 'Wait for it, or cancel it first.', '55000');
         end if;
     end if;
+    select (v.definition).* into v_definition from scheduler_internal.job_versions v
+    where v.shard = v_shard and v.job_id = v_end.job_id and v.version = v_end.job_version;
     insert into scheduler_internal.waiting
         (shard, attempt, execution_id, run_at, created_at, fire_at, job_id, job_version,
          attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, dedup_key,
          traceparent, target, payload, policy)
     values
         (v_shard, v_end.attempt, v_end.execution_id, v_now, v_end.created_at, v_end.fire_at,
-         v_end.job_id, v_end.job_version, v_end.attempt, v_end.rank, 0, v_end.origin, false,
+         v_end.job_id, v_end.job_version, v_end.attempt, v_end.rank, 0, v_end.origin,
+         -- It starts at once, but the fires that come meanwhile are held for it.
+         v_end.origin = 'f' and v_definition.overlap in ('queue_one', 'cancel_running'),
          v_end.queue, v_end.job_type,
-         coalesce(v_end.target, (select (v.definition).target
-                                 from scheduler_internal.job_versions v
-                                 where v.shard = v_shard and v.job_id = v_end.job_id
-                                   and v.version = v_end.job_version)) ->> 'handler',
+         coalesce(v_end.target, v_definition.target) ->> 'handler',
          v_end.dedup_key, v_end.traceparent, v_end.target, v_end.payload, v_end.policy);
     perform scheduler_internal.audit('retry_execution', execution_id, null);
     return true;

@@ -139,6 +139,22 @@ def test_every_end_can_be_retried(engine: Engine, ending: str) -> None:
     assert engine.execution(execution_id)["status"] == "succeeded"
 
 
+def test_a_fire_held_for_a_retry_is_let_go_at_its_end(engine: Engine) -> None:
+    worker = engine.worker(lease="1 hour")
+    engine.job_of("* * * * *", overlap="queue_one", max_attempts=1)
+    engine.clock.advance(minutes=1)
+    engine.rows("tick")
+    claimed = worker.claim_one()
+    worker.fail(claimed)
+    assert engine.retry_execution(execution_id=claimed["execution_id"]) is True
+    again = worker.claim_one()
+    engine.clock.advance(minutes=1)
+    engine.rows("tick")
+    assert worker.claim() == []
+    worker.finish(again)
+    assert worker.claim_one()["fire_at"] == engine.clock.now
+
+
 def test_retry_needs_the_dedup_key(engine: Engine) -> None:
     execution_id = engine.enqueued(dedup_key="d")
     engine.cancel_execution(execution_id=execution_id)
