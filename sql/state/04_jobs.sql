@@ -70,7 +70,7 @@ begin
             'create table scheduler_internal.job_versions_%1$s
                  partition of scheduler_internal.job_versions for values in (%1$s)',
             v_shard);
-        -- Half of each page is kept free: a fire moves next_fire_at, an index entry, but stays on
+        -- A part of each page is kept free: a fire moves next_fire_at, an index entry, but stays on
         -- its page. Vacuum by count: at 1,000 fires a second the default (20 % of the table) comes
         -- too late.
         execute pg_catalog.format(
