@@ -29,7 +29,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 -- Hands ready executions to a worker: of each queue the highest priority first, then the longest
--- waiting; which queue comes first is left to chance. From here on the attempt number is the fence: whoever names an older one is refused.
+-- waiting; which queue comes first is left to chance. From here on the attempt number is the fence:
+-- whoever names an older one is refused.
 --
 -- One shard per statement, so that a claim locks the tables of one shard and not of sixteen.
 -- Without a shard those with something ready are tried in a random rotation, until max_executions

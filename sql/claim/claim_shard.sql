@@ -38,7 +38,8 @@ as $$
 -- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each pair that
 -- exists is found by one probe, and its ready rows are one range, so that rows that wait for the
 -- future cost nothing. The queues come in another order each time: in that of their names, one that
--- never runs empty would starve all that follow.
+-- never runs empty would starve all that follow. (ready_shards() hops in the same way: shared by a
+-- function, an idle poll took 0.43 ms of CPU instead of 0.36.)
 --
 -- The settings fix its plans, which are made once a session: index walks, pruned to the shard as
 -- they start. Planned anew each time a claim of one took 1.95 ms of CPU, so it takes 1.2; left to

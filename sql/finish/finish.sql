@@ -27,6 +27,8 @@ declare
     v_now constant timestamptz := scheduler.now();
     v_count constant integer := coalesce(cardinality(execution_ids), 0);
     v_shard integer;
+    v_ended record;
+    v_counts scheduler_internal.rollups[];
 begin
     if coalesce(cardinality(attempts), 0) <> v_count
        or coalesce(cardinality(statuses), 0) <> v_count
@@ -53,12 +55,12 @@ begin
     for v_shard in
         select distinct scheduler.get_shard_id(i) from unnest(execution_ids) i order by 1
     loop
-        return query
-        select f.execution_id, f.attempt
-        from scheduler_internal.finish_shard(v_shard, finish.worker_id, execution_ids, attempts,
-        statuses,
-            results, errors, retry_after, v_now) f;
+        v_ended := scheduler_internal.finish_shard(v_shard, finish.worker_id, execution_ids,
+            attempts, statuses, results, errors, retry_after, v_now);
+        v_counts := v_counts || v_ended.counts;
+        return query select * from unnest(v_ended.stale_ids, v_ended.stale_attempts);
     end loop;
+    perform scheduler_internal.count_ends(v_counts);
 end;
 $$;
 

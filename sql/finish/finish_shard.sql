@@ -7,9 +7,11 @@ create or replace function scheduler_internal.finish_shard(
     results jsonb[],
     errors jsonb[],
     retry_after interval[],
-    at timestamptz
+    at timestamptz,
+    out stale_ids uuid[],
+    out stale_attempts integer[],
+    out counts scheduler_internal.rollups[]
 )
-returns table (execution_id uuid, attempt integer)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -20,7 +22,8 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 -- finish() for the executions of one shard, in one statement: what leaves running goes to history,
--- and to waiting as well where another attempt follows. Returns the stale ones.
+-- and to waiting as well where another attempt follows. Returns the stale ones, and what finish()
+-- is to count when it is through with all shards.
 --
 -- The settings fix its plan, which is made once a session, pruned to the shard as it starts, by the
 -- keys. Planned anew each time the finish of one took 1.8 ms of CPU, so it takes 0.9.
@@ -28,8 +31,6 @@ declare
     v_ids constant uuid[] := array(
         select i from unnest(execution_ids) i where scheduler.get_shard_id(i) = finish_shard.shard);
     v_exclusive uuid[];
-    v_stale_ids uuid[];
-    v_stale_attempts integer[];
 begin
     -- A tick that decides about a job's next fire holds its schedule: so take that before the
     -- execution ends, and either the tick sees it ended or we see the fire that it held.
@@ -115,37 +116,26 @@ begin
           and d.dedup_key = any (array(select u.dedup_key from unkeyed u))
           and d.execution_id = any (array(select u.execution_id from unkeyed u))
     ), counted as (
-        insert into scheduler_internal.rollups as r
-            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
-             wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
-        select date_trunc('minute', at), finish_shard.shard, j.queue, j.job_type,
-               count(*) filter (where j.status = 'succeeded'),
-               count(*) filter (where j.status = 'failed' and j.final),
-               count(*) filter (where j.status = 'cancelled'), 0,
-               count(*) filter (where not j.final),
-               sum(j.waited), sum(j.ran), max(j.waited), max(j.ran)
+        select row(date_trunc('minute', at), finish_shard.shard, j.queue, j.job_type,
+                   count(*) filter (where j.status = 'succeeded'),
+                   count(*) filter (where j.status = 'failed' and j.final),
+                   count(*) filter (where j.status = 'cancelled'), 0,
+                   count(*) filter (where not j.final),
+                   sum(j.waited), sum(j.ran), max(j.waited), max(j.ran))::scheduler_internal.rollups
+                   as count
         from (select x.*, extract(epoch from x.started_at - x.run_at)::double precision as waited,
                      extract(epoch from at - x.started_at)::double precision as ran
               from judged x) j
         group by j.queue, j.job_type
-        order by j.queue, j.job_type
-        on conflict on constraint rollups_pkey do update
-        set succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
-            cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
-            wait_seconds = r.wait_seconds + excluded.wait_seconds,
-            run_seconds = r.run_seconds + excluded.run_seconds,
-            max_wait_seconds = greatest(r.max_wait_seconds, excluded.max_wait_seconds),
-            max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds)
     )
-    select array_agg(m.input_id), array_agg(m.input_attempt)
-    into v_stale_ids, v_stale_attempts
+    select array_agg(m.input_id), array_agg(m.input_attempt), array(select c.count from counted c)
+    into stale_ids, stale_attempts, counts
     from matched m
     where m.execution_id is null;
 
     if v_exclusive <> '{}' then
         perform scheduler_internal.release_held(finish_shard.shard, v_exclusive, at);
     end if;
-    return query select * from unnest(v_stale_ids, v_stale_attempts);
 end;
 $$;
 

@@ -23,7 +23,12 @@ end $$;
 grant scheduler_sql to scheduler_owner;
 
 -- health() looks at other people's transactions: without this it sees its own only, and says "ok".
-grant pg_read_all_stats to scheduler_owner;
+do $$
+begin
+    grant pg_read_all_stats to scheduler_owner;
+exception when insufficient_privilege then  -- since 16 only who holds it with ADMIN may pass it on
+    raise notice 'pg_read_all_stats is not granted: health() will not see who holds back vacuum';
+end $$;
 
 comment on role scheduler_owner is
     'pgtick: owns every object of the schemas scheduler and scheduler_internal';

@@ -14,6 +14,7 @@ begin
     for v_day in
         select distinct (scheduler_internal.id_time(i) at time zone 'UTC')::date
         from unnest(execution_ids) i
+        where i < scheduler_internal.id_floor('2200-01-01 00:00+00')  -- none of ours is beyond
     loop
         perform scheduler_internal.ensure_partition('history', v_day);
     end loop;

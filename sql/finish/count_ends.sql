@@ -1,0 +1,23 @@
+create or replace function scheduler_internal.count_ends(counts scheduler_internal.rollups[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+    -- Adds to the rollups: last of all, when nothing is left to wait for, because each of these
+    -- rows stays locked until the commit, and every worker writes them. In one order, so that two
+    -- who do never wait for each other in a circle.
+    insert into scheduler_internal.rollups as r
+    select c.* from unnest(counts) c
+    order by c.minute, c.shard, c.queue, c.job_type
+    on conflict on constraint rollups_pkey do update
+    set succeeded = r.succeeded + excluded.succeeded, failed = r.failed + excluded.failed,
+        cancelled = r.cancelled + excluded.cancelled, retried = r.retried + excluded.retried,
+        wait_seconds = r.wait_seconds + excluded.wait_seconds,
+        run_seconds = r.run_seconds + excluded.run_seconds,
+        max_wait_seconds = greatest(r.max_wait_seconds, excluded.max_wait_seconds),
+        max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds)
+$$;
+
+comment on function scheduler_internal.count_ends(scheduler_internal.rollups[]) is
+    'Adds counts of ended attempts to the rollups';
