@@ -5,10 +5,10 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test check format bench db-reset
+.PHONY: help install up test test-variants check format bench db-reset
 
 help: ## Lists what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(INSTALLED) ## Puts a virtual environment with pgtick into .venv
 
@@ -27,6 +27,11 @@ up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-
 
 test: install ## Runs all tests; PGTICK_TEST_PG=wheel or PGTICK_TEST_POOL=pgbouncer: on that
 	@$(BIN)/pytest -q -n 2
+
+test-variants: install ## Runs the quick tests through PgBouncer, and those of the SQL on the wheel's PostgreSQL
+	@if command -v pgbouncer >/dev/null; then PGTICK_TEST_POOL=pgbouncer $(BIN)/pytest -q -n 2 -m 'not slow'; \
+		else echo "pgbouncer is missing: apt-get install pgbouncer"; fi
+	@PGTICK_TEST_PG=wheel $(BIN)/pytest -q -n 2 -m 'not slow' tests/sql tests/roles tests/migrations
 
 check: install ## Format, lint, types, squawk, and whether functions can be re-applied
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }
