@@ -166,7 +166,6 @@ class Year:
             ["pause", "pause", "resume", "resume", "schedule", "policy", "backfill", "delete"]
         ):
             case "pause" if not job.is_paused:
-                job.decide(self.now)
                 job.is_paused = True
                 self.engine.pause_job(job_id=job_id)
             case "resume":

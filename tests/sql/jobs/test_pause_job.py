@@ -14,14 +14,16 @@ def hours(first: int, last: int, verdict: str) -> list[tuple[str, str]]:
 
 def test_the_ledger_of_a_pause(engine: Engine) -> None:
     job_id = engine.job_of(overlap="allow", misfire="fire_all")
-    engine.clock.advance(hours=2)
-    engine.pause_job(job_id=job_id, reason="audit")  # what is due is decided first
+    engine.clock.advance(hours=1)
+    engine.rows("tick")
+    engine.clock.advance(hours=1)
+    engine.pause_job(job_id=job_id, reason="audit")  # what is due and not fired yet is stopped as well
     job = engine.job(job_id)
     assert (job["paused"], job["pause_reason"], job["paused_at"]) == (True, "audit", engine.clock.now)
     assert job["next_fire_at"] is None
     engine.clock.advance(hours=3)
     engine.rows("tick")
-    expected = hours(13, 14, "fired") + hours(15, 17, "skipped_paused")
+    expected = hours(13, 13, "fired") + hours(14, 17, "skipped_paused")
     assert engine.ledger(job_id) == expected
     engine.resume_job(job_id=job_id)
     assert engine.ledger(job_id) == expected
