@@ -14,6 +14,7 @@ as $$
 declare
     v_ended uuid[];
     v_count bigint;
+    v_counts scheduler_internal.rollups[];
 begin
     perform scheduler_internal.ensure_history(execution_ids);
     with gone as (
@@ -57,26 +58,22 @@ begin
         where d.shard = take_back.shard and d.dedup_key = j.dedup_key
           and d.execution_id = j.execution_id and j.final
     ), counted as (
-        insert into scheduler_internal.rollups as r
-            (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
-             wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
-        select date_trunc('minute', at), take_back.shard, j.queue, j.job_type, 0,
-               count(*) filter (where j.final and j.status = 'failed'),
-               count(*) filter (where j.final and j.status = 'cancelled'), 0,
-               count(*) filter (where not j.final), 0, 0, 0, 0
+        select row(date_trunc('minute', at), take_back.shard, j.queue, j.job_type, 0,
+                   count(*) filter (where j.final and j.status = 'failed'),
+                   count(*) filter (where j.final and j.status = 'cancelled'), 0,
+                   count(*) filter (where not j.final), 0, 0, 0, 0)::scheduler_internal.rollups
+                   as count
         from judged j
         group by j.queue, j.job_type
-        order by j.queue, j.job_type
-        on conflict on constraint rollups_pkey do update
-        set failed = r.failed + excluded.failed, cancelled = r.cancelled + excluded.cancelled,
-            retried = r.retried + excluded.retried
     )
-    select count(*), array_agg(j.job_id) filter (where j.final and j.exclusive)
-    into v_count, v_ended
+    select count(*), array_agg(j.job_id) filter (where j.final and j.exclusive),
+           array(select c.count from counted c)
+    into v_count, v_ended, v_counts
     from judged j;
     if v_ended is not null then
         perform scheduler_internal.release_held(shard, v_ended, at);
     end if;
+    perform scheduler_internal.count_ends(v_counts);
     return v_count;
 end;
 $$;

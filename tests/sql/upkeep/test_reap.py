@@ -48,4 +48,8 @@ def test_three_crashes_quarantine(engine: Engine) -> None:
     assert seen["error"]["type"] == "quarantined"
     assert "3 workers" in seen["error"]["message"]
     assert seen["attempt"] == 6
+    counted = engine.select(
+        "select sum(retried)::int as retried, sum(failed)::int as failed from scheduler.stats"
+    )
+    assert counted == [{"retried": 5, "failed": 1}]  # three failures and two crashes, then the end
     assert engine.enqueued(dedup_key="poison") != execution_id
