@@ -33,9 +33,8 @@ begin
     end if;
     perform set_config('idle_in_transaction_session_timeout',
         (extract(epoch from v_lease) * 500)::bigint::text, true);
-    return not exists (
-        select from scheduler.finish(v_worker_id, array[finish_sql_job.execution_id],
-            array[finish_sql_job.attempt], '{succeeded}', array[finish_sql_job.result]));
+    return scheduler_internal.finish_apart(
+        v_worker_id, execution_id, attempt, 'succeeded', result);
 end;
 $$;
 

@@ -33,17 +33,16 @@ begin
             -- called by its bare name, no operator either.
             perform scheduler_internal.check_session(
                 v_state, v_path, pg_catalog.current_setting('search_path'));
-            perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
-                array[v_claimed.attempt], '{succeeded}',
-                array[jsonb_build_object('rowcount', v_rows)]);
+            perform scheduler_internal.finish_apart(v_worker_id, v_claimed.execution_id,
+                v_claimed.attempt, 'succeeded', jsonb_build_object('rowcount', v_rows));
             status := 'succeeded';
             error := null;
         exception when others then
             status := 'failed';
             error := sqlerrm;
-            perform scheduler.finish(v_worker_id, array[v_claimed.execution_id],
-                array[v_claimed.attempt], '{failed}', errors => array[jsonb_build_object(
-                    'type', sqlstate, 'message', sqlerrm)]);
+            perform scheduler_internal.finish_apart(v_worker_id, v_claimed.execution_id,
+                v_claimed.attempt, 'failed', error => jsonb_build_object(
+                    'type', sqlstate, 'message', sqlerrm));
         end;
         return next;
     end loop;

@@ -14,8 +14,7 @@ as $$
 -- held). Every ticker calls it twice a second; one works, the others return at once. Returns how
 -- many executions were taken back.
 --
--- A SQL job holds the rollups of its shard from its end to its commit, and may freeze in between: a
--- shard that makes it wait is left for the next call, and the others are not held up.
+-- A shard that makes it wait is left for the next call, so that the others are not held up.
 -- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
 declare
     v_now constant timestamptz := scheduler.now();

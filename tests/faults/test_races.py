@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import count
+from itertools import count, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -421,26 +421,37 @@ class TestSqlJobs:
             frozen.execute("commit")
 
 
-class TestReap:
-    def test_frozen_sql_job_holds_up_its_own_shard_alone(self, stage: Stage, connect: Connect) -> None:
-        """Between its end and its commit it holds the rollups that everybody counts in."""
+class TestFrozenSqlJob:
+    """Between its end and its commit it depends on a process outside, which may freeze: nobody may wait."""
+
+    CLAIM = "select execution_id, attempt, token from scheduler.claim(%s)"
+    FINISH = "select scheduler.finish_sql_job(%s, %s, %s, null)"
+
+    def enqueue(self, stage: Stage, number: int) -> UUID:
+        """Makes a SQL job in shard 0, the number of those that go there."""
+        keys = (key for key in map(str, count()) if md5(key) & 15 == 0)
+        key = next(islice(keys, number, None))
+        found: UUID = value(
+            stage.watcher, "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)", key
+        )
+        assert value(stage.watcher, "select scheduler.get_shard_id(%s)", found) == 0
+        return found
+
+    def test_others_of_its_shard_end_and_are_taken_back(self, stage: Stage) -> None:
         alive, silent = stage.register(lease="1 hour"), stage.register()
-        enqueue = "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)"
-        claim = "select execution_id, attempt, token from scheduler.claim(%s)"
-        keys = [key for key in map(str, range(100)) if md5(key) & 15 == 0]
-        value(stage.watcher, enqueue, keys[0])
-        frozen_job = rows(stage.watcher, claim, alive)[0]
-        for key in (keys[1], next(key for key in map(str, range(100)) if md5(key) & 15 == 9)):
-            value(stage.watcher, enqueue, key)
-            assert len(rows(stage.watcher, claim, silent)) == 1
+        for number in (0, 1):
+            self.enqueue(stage, number)
+        frozen, other = rows(stage.watcher, self.CLAIM, alive) + rows(stage.watcher, self.CLAIM, alive)
+        lost = self.enqueue(stage, 2)
+        assert rows(stage.watcher, CLAIM, silent) == [(lost, 1)]
         stage.at(11)
-        frozen = connect()
-        stage.at(11, frozen)
-        frozen.execute("begin")
-        assert value(frozen, "select scheduler.finish_sql_job(%s, %s, %s, null)", *frozen_job)
-        assert value(stage.a, "select scheduler.reap()") == 1
-        frozen.execute("commit")
-        assert value(stage.a, "select scheduler.reap()") == 1
+        with stage.a.transaction():
+            assert value(stage.a, self.FINISH, *frozen)
+            stage.b.execute("set lock_timeout = '1ms'")
+            assert value(stage.b, "select scheduler.reap()") == 1
+            assert finish(stage.b, alive, other[0], other[1])
+        ended = "select succeeded, retried from scheduler.stats where job_type = 'sql'"
+        assert rows(stage.watcher, ended) == [(2, 1)]
 
 
 class TestLockOrder:
