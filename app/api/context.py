@@ -1,0 +1,64 @@
+"""What is known of a request while it passes through the layers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+import msgspec
+from litestar.types import Scope
+
+SCOPES = ("read", "enqueue", "operate", "admin")
+KEY = "pgtick"
+
+CacheResult = Literal["hit", "stale", "miss", "bypass"]
+
+
+class Key(msgspec.Struct, frozen=True):
+    """An API key that was found valid."""
+
+    key_id: UUID
+    name: str
+    scopes: frozenset[str]
+    expires_at: datetime | None = None
+
+    def may(self, scope: str) -> bool:
+        """Tells whether the key has a scope; admin has them all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class Context(msgspec.Struct):
+    """Made by the outermost layer, kept in the ASGI scope, filled in by those further in."""
+
+    request_id: str
+    traceparent: str | None = None
+    key: Key | None = None
+    peer: str = ""
+    """Who calls: the address of the peer, or what a trusted proxy says it is."""
+    route: str = "unmatched"
+    """The template of the path: the only form of it that metrics may carry."""
+    floor: int = 0
+    """The LSN that whatever is read must include: read-your-writes, and the cache's word on what has changed."""
+    lsn: int | None = None
+    """The LSN as of which the answer was read; None while nothing was."""
+    cache: CacheResult | None = None
+
+
+def context_of(scope: Scope) -> Context:
+    """Returns the context of a request."""
+    context: Context = scope["state"][KEY]
+    return context
+
+
+def parse_token(text: str) -> int | None:
+    """Returns the LSN of an X-Consistency-Token (16 hexadecimal digits), or None if it is none."""
+    try:
+        return int(text, 16) if len(text) == 16 else None
+    except ValueError:
+        return None
+
+
+def format_token(lsn: int) -> str:
+    """Returns an LSN as an X-Consistency-Token."""
+    return f"{lsn:016x}"
