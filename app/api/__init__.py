@@ -1,1 +1,1 @@
-"""The REST API: thin routes over the functions of `scheduler`, behind layers that observe, authenticate, limit and cache."""
+"""The REST API: thin routes over the functions of `scheduler`, behind a few layers."""

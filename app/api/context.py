@@ -39,7 +39,7 @@ class Context(msgspec.Struct):
     route: str = "unmatched"
     """The template of the path: the only form of it that metrics may carry."""
     floor: int = 0
-    """The LSN that whatever is read must include: read-your-writes, and the cache's word on what has changed."""
+    """The LSN that whatever is read must include: the caller's own writes, and known changes."""
     lsn: int | None = None
     """The LSN as of which the answer was read; None while nothing was."""
     cache: CacheResult | None = None

@@ -20,7 +20,7 @@ class FieldError(msgspec.Struct, frozen=True):
     message: str
 
 
-class Problem(Exception):
+class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
     """An answer that says what is wrong and what to do next."""
 
     def __init__(
