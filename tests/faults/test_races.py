@@ -109,6 +109,7 @@ class TestTicks:
             returns timestamptz language plpgsql as $$
             begin
                 if current_setting('test.stop_here', true) = 'on' then
+                    perform set_config('lock_timeout', '0', true);  -- the tick's own, of 50 ms
                     perform pg_advisory_xact_lock_shared(42);
                 end if;
                 return scheduler_internal.next_instant_itself(spec, timezone, after);

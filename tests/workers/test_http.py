@@ -323,7 +323,7 @@ async def test_slow_drip_ends_with_the_run(sink: Sink) -> None:
         await asyncio.sleep(0.01)
     begun = time.monotonic()
     await bench.stop("timeout")
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 def closed_port() -> int:

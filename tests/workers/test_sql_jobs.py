@@ -181,7 +181,7 @@ def test_timeout_holds_even_if_the_job_resists(start: StartWorker, schedule: Sch
     begun = time.monotonic()
     row = schedule.wait(stuck)
     assert row.error["type"] == "timeout"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 60
     active = """
         select from pg_stat_activity
         where datname = current_database() and usename = 'pgtick_sql' and state = 'active'
