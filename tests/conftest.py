@@ -26,6 +26,7 @@ from app.binaries import Origin
 from app.cluster import Cluster
 from tests.support.clock import Clock
 from tests.support.pooler import Pooler
+from tests.support.redis_server import Redis, RedisCluster
 from tests.support.server import Server
 
 SERVER = pytest.StashKey[Server]()
@@ -176,3 +177,17 @@ def db(connect: Callable[[], Connection[Any]]) -> Connection[Any]:
 def clock(db: Connection[Any], database: Database) -> Clock:
     """The database's clock."""
     return Clock(db, database.name, database.pooler)
+
+
+@pytest.fixture
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    """A Redis of the test's own, with a password."""
+    with Redis(tmp_path_factory.mktemp("redis"), password=Redis.make_password()) as redis:
+        yield redis
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Three Redis nodes with a password; who kills one starts it again."""
+    with RedisCluster(tmp_path_factory.mktemp("redis"), password=Redis.make_password()) as cluster:
+        yield cluster

@@ -17,6 +17,7 @@ from app import localdb
 from app.cluster import Cluster
 from tests.conftest import Database
 from tests.support.cli import PGTICK, environment, pgtick
+from tests.support.guard import is_alive
 
 pytestmark = pytest.mark.slow
 
@@ -91,14 +92,6 @@ def start_up(server_folder: Path, tmp_path: Path) -> Iterator[Callable[..., Up]]
 def has_succeeded(said: str, names: tuple[str, ...] = SAMPLES) -> bool:
     """Tells whether executions of all these jobs were seen to succeed."""
     return all(re.search(rf"^[0-9:]+  {name} .* succeeded ", said, re.MULTILINE) for name in names)
-
-
-def is_alive(pid: int) -> bool:
-    """Tells whether there is such a process, not counting one that only waits to be noticed."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_all_four_succeed_and_it_carries_on(start_up: Callable[..., Up]) -> None:
