@@ -47,6 +47,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     node_id: Annotated[str | None, _means("this process's name in logs; default: the host's")] = _variable(
         "NODE_ID", None
     )
+    redis_url: Annotated[str | None, _means("api: cache and rate limits", secret=True)] = _variable(
+        "REDIS_URL", None
+    )
+    redis_password: Annotated[str | None, _means("api: the password of REDIS_URL", secret=True)] = _variable(
+        "REDIS_PASSWORD", None
+    )
     data_dir: Annotated[str | None, _means("where the local database lives")] = _variable(
         "PGTICK_DATA_DIR", None
     )
@@ -85,6 +91,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     metrics_port: Annotated[str | None, _means("ticker, worker: port of /metrics; default: none")] = (
         _variable("PGTICK_METRICS_PORT", None)
+    )
+    api_host: Annotated[str, _means("api: address to listen on")] = _variable("PGTICK_API_HOST", "127.0.0.1")
+    api_port: Annotated[str, _means("api: port to listen on")] = _variable("PGTICK_API_PORT", "3000")
+    api_processes: Annotated[str, _means("api: how many processes")] = _variable("PGTICK_API_PROCESSES", "1")
+    api_auth: Annotated[str, _means("api: off lets everybody do everything")] = _variable(
+        "PGTICK_API_AUTH", "on"
+    )
+    api_pool_size: Annotated[str, _means("api: connections to the primary, and to each replica")] = _variable(
+        "PGTICK_API_POOL_SIZE", "10"
+    )
+    api_max_lag_seconds: Annotated[str, _means("api: a replica further behind is not read from")] = _variable(
+        "PGTICK_API_MAX_LAG_SECONDS", "5"
+    )
+    api_drain_seconds: Annotated[str, _means("api: how long it waits for its requests to end")] = _variable(
+        "PGTICK_API_DRAIN_SECONDS", "25"
     )
     log_format: Annotated[str, _means("auto, console or json")] = _variable("PGTICK_LOG_FORMAT", "auto")
     replicas: tuple[str, ...] = ()

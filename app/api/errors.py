@@ -7,7 +7,10 @@ from typing import Any
 
 import msgspec
 import psycopg
-from psycopg_pool import PoolTimeout, TooManyRequests
+from litestar.types import Scope, Send
+from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
+
+from app.api.context import context_of
 
 MEDIA_TYPE = b"application/problem+json"
 RETRY_SECONDS = 1
@@ -95,11 +98,15 @@ def unavailable(detail: str, *, slug: str = "database-unavailable", sqlstate: st
 
 def problem_of(error: Exception) -> Problem:
     """Returns the problem that an error of the database is."""
-    if isinstance(error, (PoolTimeout, TooManyRequests)):
+    if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
         return unavailable("all connections to the database are in use", slug="database-busy")
+    if isinstance(error, UnicodeError):
+        return Problem(400, "malformed", f"the request holds text that is no Unicode: {error}")
     if not isinstance(error, psycopg.Error):
         return Problem(500, "internal-error", "something went wrong here; the log knows it by its request id")
     sqlstate = error.sqlstate
+    if sqlstate is None and isinstance(error, psycopg.DataError):  # found before it was sent
+        return Problem(422, "invalid-value", str(error), hint="remove the NUL characters")
     if sqlstate is None:
         return unavailable("the database cannot be reached")
     status, slug = find_status(sqlstate)
@@ -111,3 +118,18 @@ def problem_of(error: Exception) -> Problem:
     message = " ".join(part for part in (diag.message_primary, diag.message_detail) if part)
     errors = [FieldError(f"body.{diag.column_name}", message)] if diag.column_name else []
     return Problem(status, slug, message, hint=diag.message_hint, errors=errors, sqlstate=sqlstate)
+
+
+async def send_problem(scope: Scope, send: Send, problem: Problem) -> None:
+    """Answers a request with a problem, from a layer outside the framework."""
+    body = problem.body(context_of(scope).request_id)
+    headers = [(b"content-type", MEDIA_TYPE), (b"content-length", str(len(body)).encode())]
+    headers += [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send(
+        {
+            "type": "http.response.body",
+            "body": b"" if scope.get("method") == "HEAD" else body,
+            "more_body": False,
+        }
+    )

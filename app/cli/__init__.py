@@ -16,6 +16,7 @@ COMMANDS = {
     "migrate": "app.cli.migrate:migrate",
     "ticker": "app.cli.processes:ticker",
     "worker": "app.cli.processes:worker",
+    "api": "app.cli.api:api",
     "psql": "app.cli.psql:psql",
     "doctor": "app.cli.doctor:doctor",
     "preview": "app.cli.preview:preview",

@@ -33,8 +33,8 @@ def bench(args: tuple[str, ...]) -> None:
     _become("loadtest", *args)
 
 
-def process_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment of a ticker or worker: with the local database where none is given."""
+def process_environment(environ: Mapping[str, str], *, user: str = "pgtick_worker") -> dict[str, str]:
+    """Returns the environment of a process: with the local database, as that user, where none is given."""
     from app import localdb
     from app.db import NoDatabaseError
     from app.settings import load_settings
@@ -46,7 +46,7 @@ def process_environment(environ: Mapping[str, str]) -> dict[str, str]:
             raise NoDatabaseError(
                 "there is no database: set DB_WRITE_CONNECTION_STRING, or start the local one by `pgtick up`"
             )
-        result["DB_WRITE_CONNECTION_STRING"] = cluster.conninfo(dbname=localdb.DATABASE, user="pgtick_worker")
+        result["DB_WRITE_CONNECTION_STRING"] = cluster.conninfo(dbname=localdb.DATABASE, user=user)
         result.setdefault(
             "PGTICK_SQL_CONNECTION_STRING", cluster.conninfo(dbname=localdb.DATABASE, user="pgtick_sql")
         )

@@ -1,0 +1,156 @@
+"""API keys: who asks, and what they may.
+
+A key is looked up in the database by its hash and then believed for two seconds, so that one that is revoked
+has no more than that left, whatever becomes of the notification that usually ends it at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import msgspec
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+from app.api.context import SCOPES, Context, Key, context_of
+from app.api.database import Database
+from app.api.errors import Problem, problem_of, send_problem
+from app.api.queries import Read
+
+BELIEVED_SECONDS = 2.0
+OUTAGE_SECONDS = 4.5
+"""How long a key is believed while no database answers: revoked within 5 s is the promise."""
+MOST_KEYS = 10_000
+EVERYBODY = Key(key_id=UUID(int=0), name="anonymous", scopes=frozenset(SCOPES))
+"""Who asks where authentication is off."""
+
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="pgtick"'}
+
+
+class _Row(msgspec.Struct):
+    key_id: UUID
+    name: str
+    scopes: frozenset[str]
+    expires_at: datetime | None
+
+
+class KeyRing:
+    """The keys that were looked up lately, also those that there are not."""
+
+    def __init__(self, look_up: Callable[[bytes], Awaitable[Key | None]]) -> None:
+        self._look_up = look_up
+        self._known: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
+
+    async def find(self, secret: bytes) -> Key | None:
+        """Returns the key of a secret, if it is valid."""
+        digest = hashlib.sha256(secret).digest()
+        found = self._known.get(digest)
+        now = time.monotonic()
+        if found is None or now - found[0] > BELIEVED_SECONDS:
+            try:
+                found = (now, await self._look_up(digest))
+            except Exception:
+                if found is None or now - found[0] > OUTAGE_SECONDS:
+                    raise
+            else:
+                self._known[digest] = found
+                self._known.move_to_end(digest)
+                if len(self._known) > MOST_KEYS:
+                    self._known.popitem(last=False)
+        key = found[1]
+        if key is not None and key.expires_at is not None and key.expires_at <= datetime.now(UTC):
+            return None
+        return key
+
+    def forget(self) -> None:
+        """Looks every key up again: one was changed."""
+        self._known.clear()
+
+
+def look_up_in(database: Database) -> Callable[[bytes], Awaitable[Key | None]]:
+    """Returns the look-up of a key by its hash: on the primary, which alone knows every revocation."""
+
+    async def look_up(digest: bytes) -> Key | None:
+        read = Read("check_api_key", {"api_key_hash": digest}, returns_row=True)
+        text, _ = await database.router.read_newest(read.text(), read.arguments)
+        if text is None:
+            return None
+        row = msgspec.json.decode(text, type=_Row)
+        return Key(key_id=row.key_id, name=row.name, scopes=row.scopes, expires_at=row.expires_at)
+
+    return look_up
+
+
+class AuthLayer:
+    """Names the caller, or turns him away."""
+
+    def __init__(self, app: ASGIApp, ring: KeyRing | None) -> None:
+        """Without a ring everybody may do everything."""
+        self._app = app
+        self._ring = ring
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers 401 where a key is needed and none, or no valid one, is shown."""
+        context = context_of(scope)
+        if self._ring is None:
+            context.key = EVERYBODY
+        elif not is_public(scope["path"]):
+            try:
+                context.key = await self._authenticate(scope, self._ring)
+            except Problem as problem:
+                await send_problem(scope, send, problem)
+                return
+            except Exception as error:
+                await send_problem(scope, send, problem_of(error))
+                return
+        await self._app(scope, receive, send)
+
+    async def _authenticate(self, scope: Scope, ring: KeyRing) -> Key:
+        secret = _bearer(scope)
+        if secret is None:
+            raise Problem(
+                401,
+                "no-key",
+                "this needs an API key",
+                hint="send `Authorization: Bearer KEY`; scheduler.create_api_key() makes one",
+                headers=CHALLENGE,
+            )
+        key = await ring.find(secret)
+        if key is None:
+            raise Problem(
+                401,
+                "bad-key",
+                "the API key is unknown, revoked or expired",
+                hint="`select * from scheduler.api_keys` lists the keys by their first characters",
+                headers=CHALLENGE,
+            )
+        return key
+
+
+def is_public(path: str) -> bool:
+    """Tells whether a path needs no key: health, metrics, the documentation and the dashboard's own files."""
+    return not path.startswith("/v1/") and path != "/v1"
+
+
+def check_scope(context: Context, scope: str) -> None:
+    """Raises the problem of a key that lacks a scope."""
+    if context.key is None or not context.key.may(scope):
+        name = context.key.name if context.key else ""
+        raise Problem(
+            403,
+            "not-allowed",
+            f"the API key {name!r} lacks the scope {scope!r}",
+            hint=f"use a key with the scope {scope!r}, or admin",
+        )
+
+
+def _bearer(scope: Scope) -> bytes | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            kind, _, secret = value.partition(b" ")
+            return secret.strip() if kind.lower() == b"bearer" and secret.strip() else None
+    return None

@@ -1,0 +1,93 @@
+"""What the API is told: flags, then the environment, then the defaults; checked once, at the start."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.settings import Settings, SettingsError
+
+MAX_BODY_BYTES = 1_000_000
+MAX_PROCESSES = 64
+
+T = TypeVar("T")
+
+
+class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of one API process; each says which variable sets it."""
+
+    write_conninfo: str
+    """DB_WRITE_CONNECTION_STRING."""
+    direct_conninfo: str
+    """DB_DIRECT_CONNECTION_STRING: for LISTEN; else the write one."""
+    replicas: tuple[str, ...] = ()
+    """DB_READ_REPLICA_1 .. _N."""
+    redis_url: str | None = None
+    """REDIS_URL, with the password of REDIS_PASSWORD."""
+    redis_password: str | None = None
+    node_id: str
+    """NODE_ID; else host name and a random part, one for each process."""
+    host: str = "127.0.0.1"
+    """PGTICK_API_HOST."""
+    port: int = 3000
+    """PGTICK_API_PORT."""
+    processes: int = 1
+    """PGTICK_API_PROCESSES."""
+    auth: bool = True
+    """PGTICK_API_AUTH: off lets everybody do everything; for a trusted network only."""
+    pool_size: int = 10
+    """PGTICK_API_POOL_SIZE: connections of one process to the primary, and to each replica."""
+    max_lag_seconds: float = 5.0
+    """PGTICK_API_MAX_LAG_SECONDS: a replica that is further behind is not read from."""
+    drain_seconds: float = 25.0
+    """PGTICK_API_DRAIN_SECONDS: how long a leaving process waits for its requests."""
+
+
+def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSettings:
+    """Checks the settings; raises SettingsError with the variable and the fix. A flag of None is none."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    return ApiSettings(
+        write_conninfo=database,
+        direct_conninfo=settings.direct_database or database,
+        replicas=settings.replicas,
+        redis_url=settings.redis_url,
+        redis_password=settings.redis_password,
+        node_id=settings.node_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
+        host=given.get("host") or settings.api_host,
+        port=_number("PGTICK_API_PORT", given.get("port", settings.api_port), int, 1, 65_535),
+        processes=_number(
+            "PGTICK_API_PROCESSES", given.get("processes", settings.api_processes), int, 1, MAX_PROCESSES
+        ),
+        auth=_flag("PGTICK_API_AUTH", settings.api_auth),
+        pool_size=_number("PGTICK_API_POOL_SIZE", settings.api_pool_size, int, 2, 200),
+        max_lag_seconds=_number("PGTICK_API_MAX_LAG_SECONDS", settings.api_max_lag_seconds, float, 0.1, 3600),
+        drain_seconds=_number("PGTICK_API_DRAIN_SECONDS", settings.api_drain_seconds, float, 0, 3600),
+    )
+
+
+def process_settings(settings: ApiSettings, number: int) -> ApiSettings:
+    """Returns the settings of one of several processes: its name tells it from the others."""
+    return msgspec.structs.replace(settings, node_id=f"{settings.node_id}-{number}-{os.getpid()}")
+
+
+def _number(name: str, value: Any, kind: type[T], least: float, most: float) -> T:
+    try:
+        number = kind(value)  # type: ignore[call-arg]
+    except ValueError:
+        number = None
+    if number is None or not least <= number <= most:  # type: ignore[operator]
+        what = "a whole number" if kind is int else "a number"
+        raise SettingsError(f"{name} must be {what} from {least:g} to {most:g}, not {value!r}")
+    return number
+
+
+def _flag(name: str, value: str) -> bool:
+    if value.lower() in ("on", "true", "yes", "1"):
+        return True
+    if value.lower() in ("off", "false", "no", "0"):
+        return False
+    raise SettingsError(f"{name} must be on or off, not {value!r}")

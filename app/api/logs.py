@@ -1,0 +1,39 @@
+"""Structured logs, one line an event: JSON for machines, columns for people; no value can forge a line."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+
+from app.settings import SettingsError
+
+
+def configure_logs(log_format: str, *, node_id: str) -> None:
+    """Sends everything to stderr in the chosen format."""
+    if log_format not in ("auto", "console", "json"):
+        raise SettingsError(f"PGTICK_LOG_FORMAT must be auto, console or json, not {log_format!r}")
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    renderer: list[Any] = (
+        [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), repr_native_str=True)]
+        if console
+        else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    # A pool tells of every try to connect; what counts is told where it matters.
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    if not console:
+        structlog.contextvars.bind_contextvars(node_id=node_id)

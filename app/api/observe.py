@@ -1,0 +1,118 @@
+"""The outermost layer: gives a request its id and context, counts and logs it, and lets no error through."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+import structlog
+from litestar.enums import ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+
+from app.api import metrics
+from app.api.context import KEY, Context, format_token, parse_token
+from app.api.errors import problem_of, send_problem
+
+REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+SLOW_SECONDS = 1.0
+QUIET = ("/health", "/metrics")
+"""Asked all the time by machines: counted, but logged only when something is wrong."""
+
+_log = structlog.get_logger("api")
+
+
+class ObserveLayer:
+    """Around everything else, so that nothing is answered that it does not see: 404, 405, 429 and 500 too."""
+
+    def __init__(self, app: ASGIApp, *, is_draining: Callable[[], bool]) -> None:
+        self._app = app
+        self._is_draining = is_draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes a request on and watches its answer."""
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        context = make_context(scope)
+        scope.setdefault("state", {})[KEY] = context
+        status = 0
+        is_stream = False
+
+        async def watching(message: Message) -> None:
+            nonlocal status, is_stream
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message["headers"])
+                headers.append((b"x-request-id", context.request_id.encode()))
+                if context.lsn is not None:
+                    headers.append((b"x-consistency-token", format_token(context.lsn).encode()))
+                if self._is_draining():
+                    headers.append((b"connection", b"close"))  # whoever is behind it goes elsewhere
+                is_stream = any(value.startswith(b"text/event-stream") for _, value in headers)
+                message["headers"] = headers
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watching)
+        except Exception as error:
+            _log.error("a request failed", request_id=context.request_id, path=scope["path"], exc_info=error)
+            if status == 0:
+                await send_problem(scope, watching, problem_of(error))
+        finally:
+            self._observe(scope, context, status, time.perf_counter() - began, is_stream=is_stream)
+
+    def _observe(
+        self, scope: HTTPScope, context: Context, status: int, seconds: float, *, is_stream: bool
+    ) -> None:
+        if context.route == "unmatched":
+            context.route = scope.get("path_template") or "unmatched"
+        if not is_stream:  # it lasts as long as somebody listens
+            metrics.request(scope["method"], context.route, status, seconds)
+        if status >= 500 or seconds > SLOW_SECONDS or not scope["path"].startswith(QUIET):
+            log = _log.warning if status >= 500 else _log.info
+            log(
+                "request",
+                request_id=context.request_id,
+                method=scope["method"],
+                path=scope["path"],
+                status=status,
+                milliseconds=round(seconds * 1000, 1),
+                key=context.key.name if context.key else None,
+                cache=context.cache,
+                traceparent=context.traceparent,
+            )
+
+
+def make_context(scope: Scope) -> Context:
+    """Returns the context of a new request, by what its headers say. What is malformed counts as not said."""
+    request_id = traceparent = token = None
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            request_id = value
+        elif name == b"traceparent":
+            traceparent = value
+        elif name == b"x-consistency-token":
+            token = value
+    context = Context(request_id=new_request_id())
+    if request_id is not None and REQUEST_ID.fullmatch(request_id):
+        context.request_id = request_id.decode()
+    if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
+        context.traceparent = traceparent.decode()
+    if token is not None:
+        context.floor = parse_token(token.decode("latin-1")) or 0
+    if scope.get("client"):
+        context.peer = scope["client"][0]  # type: ignore[index]
+    return context
+
+
+def new_request_id() -> str:
+    """Returns an id that sorts by time, as UUIDv7 does."""
+    number = (time.time_ns() // 1_000_000 << 80) | secrets.randbits(80)
+    number = number & ~(0xF000 << 64) | 0x7000 << 64
+    number = number & ~(0xC000 << 48) | 0x8000 << 48
+    text = f"{number:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

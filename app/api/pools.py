@@ -1,0 +1,76 @@
+"""Connections of an API process: pooled, each call with a deadline, nothing kept in a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import psycopg
+from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg_pool import AsyncConnectionPool
+
+Connection = AsyncConnection[Any]
+
+CONNECT_SECONDS = 3
+CHECKOUT_SECONDS = 2.0
+WAITING_PER_CONNECTION = 40
+"""So many may wait for each connection of a pool: more would only learn later that it is too much."""
+
+
+def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConnectionPool[Connection]:
+    """Returns a pool, not opened yet. Works through PgBouncer in transaction mode."""
+    return AsyncConnectionPool(
+        conninfo,
+        name=name,
+        min_size=1,
+        max_size=size,
+        open=False,
+        timeout=CHECKOUT_SECONDS,
+        max_waiting=size * WAITING_PER_CONNECTION,
+        max_lifetime=600.0,
+        max_idle=120.0,
+        reconnect_timeout=30.0,
+        kwargs={
+            "autocommit": True,
+            "prepare_threshold": None,
+            # Arguments are put in here: two statements with arguments then go out in one trip.
+            "cursor_factory": AsyncClientCursor,
+            "application_name": f"pgtick api {node_id}",
+            "connect_timeout": CONNECT_SECONDS,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 8000,
+        },
+    )
+
+
+@contextlib.asynccontextmanager
+async def lent(pool: AsyncConnectionPool[Connection], *, seconds: float) -> AsyncIterator[Connection]:
+    """Lends a connection for a call that has to end in time.
+
+    When the time is up the line is cut: a frozen server answers no cancellation, and a call that is cancelled
+    may wait for one.
+    """
+    async with pool.connection() as conn:
+        timer = asyncio.get_running_loop().call_later(seconds, cut, conn)
+        try:
+            yield conn
+        except asyncio.CancelledError:
+            cut(conn)  # else psycopg waits for the server's word on the cancellation
+            raise
+        finally:
+            timer.cancel()
+
+
+def cut(conn: Connection) -> None:
+    """Shuts the connection's socket, so that whoever waits on it gets an error at once."""
+    with contextlib.suppress(psycopg.OperationalError, OSError):
+        duplicate = socket.fromfd(conn.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            duplicate.shutdown(socket.SHUT_RDWR)
+        finally:
+            duplicate.close()

@@ -1,0 +1,199 @@
+"""Where a read goes: to the least busy replica that is fresh enough, else to the primary.
+
+Fresh enough is one rule: the answer includes the floor, an LSN. A replica is asked for its LSN in the same
+trip as for the data; one that is behind gets 50 ms to catch up. One that fails is passed over, and a watch
+looks twice a second whether it is back, so that nobody but the first few pays for a dead one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import psycopg
+import structlog
+from psycopg import sql
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
+
+from app.api.pools import Connection, lent
+from app.api.queries import LSN
+
+READ_SECONDS = 3.0
+WATCH_SECONDS = 0.5
+WATCH_CALL_SECONDS = 1.0
+CATCH_UP_SECONDS = 0.05
+CATCH_UP_STEP_SECONDS = 0.005
+KNOWN_LAGGARD_SECONDS = 0.2
+"""A replica that was further behind than this when last looked at is not waited for."""
+
+# A source that answers so is passed over: the next one may well answer.
+FAILURES = (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests, OSError)
+
+_log = structlog.get_logger("replicas")
+
+
+class Source:
+    """The primary or a replica: its pool and what is known of it."""
+
+    def __init__(self, name: str, pool: AsyncConnectionPool[Connection]) -> None:
+        self.name = name
+        self.pool = pool
+        self.in_flight = 0
+        self.lsn = 0
+        """The newest LSN that it was seen at."""
+        self.lag_seconds: float = 0.0
+        self.latency_seconds: float | None = None
+        self.status: Literal["unknown", "up", "down"] = "unknown"
+
+    async def run(
+        self, statement: sql.Composable, arguments: Mapping[str, Any], *, seconds: float = READ_SECONDS
+    ) -> tuple[str | None, int]:
+        """Returns the one value of a statement, and the LSN as of which it was read at least."""
+        self.in_flight += 1
+        try:
+            async with lent(self.pool, seconds=seconds) as conn:
+                cursor = await conn.execute(sql.SQL("{}; {}").format(LSN, statement), arguments)
+                lsn = await _value(cursor)
+                cursor.nextset()
+                value = await _value(cursor)
+        finally:
+            self.in_flight -= 1
+        self.lsn = max(self.lsn, lsn)
+        return value, lsn
+
+    async def look(self, *, seconds: float) -> int:
+        """Returns the LSN that it is at now."""
+        async with lent(self.pool, seconds=seconds) as conn:
+            lsn: int = await _value(await conn.execute(LSN))
+        self.lsn = max(self.lsn, lsn)
+        return lsn
+
+    def failed(self, error: BaseException) -> None:
+        """Notes that it did not answer; told once."""
+        if self.status != "down":
+            _log.warning("passed over until it answers again", source=self.name, error=_line(error))
+        self.status = "down"
+
+    def answered(self) -> None:
+        """Notes that it answers."""
+        if self.status == "down":
+            _log.info("answers again", source=self.name)
+        self.status = "up"
+
+
+class ReadRouter:
+    """Chooses the source of each read."""
+
+    def __init__(self, primary: Source, replicas: Sequence[Source], *, max_lag_seconds: float) -> None:
+        self.primary = primary
+        self.replicas = list(replicas)
+        self._max_lag_seconds = max_lag_seconds
+        # When the primary was seen at which LSN: the age of the newest that a replica has is its lag.
+        self._seen: deque[tuple[float, int]] = deque(
+            maxlen=1 + int(max(60.0, max_lag_seconds) / WATCH_SECONDS)
+        )
+        self._watches: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begins to watch the sources."""
+        sources = (self.primary, *self.replicas)
+        self._watches = [asyncio.create_task(self._watch(source)) for source in sources]
+
+    async def stop(self) -> None:
+        """Ends the watches."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+
+    async def read(
+        self, statement: sql.Composable, arguments: Mapping[str, Any], *, floor: int
+    ) -> tuple[str | None, int]:
+        """Returns what the statement says, as of an LSN at or above the floor, and that LSN."""
+        for replica in self._candidates(floor):
+            try:
+                value, lsn = await replica.run(statement, arguments)
+                if lsn < floor and await self._catches_up(replica, floor):
+                    value, lsn = await replica.run(statement, arguments)
+            except FAILURES as error:
+                replica.failed(error)
+                continue
+            if lsn >= floor:
+                return value, lsn
+        return await self._read_primary(statement, arguments, floor=floor)
+
+    async def read_newest(
+        self, statement: sql.Composable, arguments: Mapping[str, Any]
+    ) -> tuple[str | None, int]:
+        """The same as the primary knows it; while that is away, as a replica does."""
+        return await self._read_primary(statement, arguments, floor=0)
+
+    async def _read_primary(
+        self, statement: sql.Composable, arguments: Mapping[str, Any], *, floor: int
+    ) -> tuple[str | None, int]:
+        try:
+            return await self.primary.run(statement, arguments)
+        except FAILURES as error:
+            self.primary.failed(error)
+            # Better a replica that lags, if only it includes what the caller asks for.
+            for replica in self.replicas:
+                with contextlib.suppress(*FAILURES):
+                    value, lsn = await replica.run(statement, arguments)
+                    if lsn >= floor:
+                        return value, lsn
+            raise
+
+    def _candidates(self, floor: int) -> Iterator[Source]:
+        usable = [
+            replica
+            for replica in self.replicas
+            if replica.status != "down"
+            and replica.lag_seconds <= self._max_lag_seconds
+            and (replica.lsn >= floor or replica.lag_seconds <= KNOWN_LAGGARD_SECONDS)
+        ]
+        return iter(sorted(usable, key=lambda replica: replica.in_flight))
+
+    async def _catches_up(self, replica: Source, floor: int) -> bool:
+        give_up_at = time.monotonic() + CATCH_UP_SECONDS
+        while time.monotonic() < give_up_at:
+            await asyncio.sleep(CATCH_UP_STEP_SECONDS)
+            if await replica.look(seconds=CATCH_UP_SECONDS) >= floor:
+                return True
+        return False
+
+    async def _watch(self, source: Source) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                lsn = await source.look(seconds=WATCH_CALL_SECONDS)
+            except FAILURES as error:
+                source.failed(error)
+                source.latency_seconds = None
+            except Exception as error:  # a watch that ends would leave its source for dead
+                _log.error("cannot look at a database", source=source.name, exc_info=error)
+                source.failed(error)
+            else:
+                source.answered()
+                source.latency_seconds = time.monotonic() - began
+                if source is self.primary:
+                    self._seen.append((began, lsn))
+                else:
+                    source.lag_seconds = self._lag_seconds(lsn)
+            await asyncio.sleep(WATCH_SECONDS)
+
+    def _lag_seconds(self, lsn: int) -> float:
+        """Returns for how long the primary has been beyond an LSN; the servers' clocks do not matter."""
+        beyond = [at for at, seen in self._seen if seen > lsn]
+        return time.monotonic() - beyond[0] if beyond else 0.0
+
+
+async def _value(cursor: psycopg.AsyncCursor[Any]) -> Any:
+    row = await cursor.fetchone()
+    return row[0] if row else None
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
