@@ -9,20 +9,28 @@ from psycopg import Connection
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
 
-# Tables and types, once, by revision 0001; the first of them needs rights that the owner of the rest has not.
-ROLES_AND_SCHEMAS = SQL / "state" / "01_roles_and_schemas.sql"
+# Tables and types, each file once, by the revision that names it; but the first needs rights that the owner
+# of the rest has not.
+STATE = SQL / "state"
+ROLES_AND_SCHEMAS = STATE / "01_roles_and_schemas.sql"
 OWNER_CHANGE = Path(__file__).parent / "owner_change.sql"
 
 # Re-runnable, in this order. A view may call any function and a grant may name anything.
-REPEATABLE_DIRECTORIES = ("common", "cron", "jobs", "tick", "enqueue", "claim", "finish", "upkeep", "views")
+REPEATABLE_DIRECTORIES = (
+    "common",
+    "cron",
+    "jobs",
+    "tick",
+    "enqueue",
+    "claim",
+    "finish",
+    "upkeep",
+    "views",
+    "api",
+)
 GRANTS = SQL / "grants.sql"
 
 VERSION_TABLE_SCHEMA = "scheduler_internal"
-
-
-def state_files() -> list[Path]:
-    """Returns the files that revision 0001 runs, in order."""
-    return [path for path in sorted((SQL / "state").glob("*.sql")) if path != ROLES_AND_SCHEMAS]
 
 
 def repeatable_files() -> list[Path]:

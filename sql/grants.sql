@@ -75,6 +75,24 @@ grant execute on function
     scheduler.retry_execution(uuid)
 to scheduler_client, scheduler_admin;
 
+-- The REST API
+grant execute on function
+    scheduler.start_request(text, text, text[], text, text, uuid, bytea),
+    scheduler.end_request(text, uuid, integer, json)
+to scheduler_client, scheduler_admin;
+
+grant execute on function
+    scheduler.check_api_key(bytea)
+to scheduler_client, scheduler_reader, scheduler_admin;
+
+grant execute on function
+    scheduler.create_api_key(text, text[], timestamptz),
+    scheduler.rotate_api_key(uuid, interval),
+    scheduler.revoke_api_key(uuid)
+to scheduler_admin;
+
+grant select on scheduler.api_keys to scheduler_admin;
+
 -- Tickers and workers
 grant execute on function
     scheduler.due_shards(),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from migrations.files import run_file, state_files
+from migrations.files import STATE, run_file
 
 revision = "0001"
 down_revision = None
 
+FILES = ("02_types", "03_reference_tables", "04_jobs", "05_executions", "06_history")
+
 
 def upgrade() -> None:
-    """Creates everything under sql/state/."""
-    for path in state_files():
-        run_file(path)
+    """Creates them; the roles and schemas are there already."""
+    for name in FILES:
+        run_file(STATE / f"{name}.sql")

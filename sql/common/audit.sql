@@ -13,11 +13,11 @@ as $$
         'audit_log', (scheduler.now() at time zone 'UTC')::date);
     -- session_user: the functions run as their owner, the log names who called.
     insert into scheduler_internal.audit_log
-        (at, audit_id, actor, action, object_id, object_name, detail, request_id)
+        (at, audit_id, actor, action, object_id, object_name, detail, request_id, api_key, xid)
     values (scheduler.now(), gen_random_uuid(), session_user, action, object_id, object_name,
-    detail,
-            scheduler_internal.setting('request_id', null))
+            detail, scheduler_internal.setting('request_id', null),
+            scheduler_internal.setting('api_key', null), pg_current_xact_id());
 $$;
 
 comment on function scheduler_internal.audit(text, uuid, text, jsonb) is
-    'Notes a change in the audit log, with its caller and the setting scheduler.request_id';
+    'Notes a change in the audit log, with its caller and what start_request() said of the request';

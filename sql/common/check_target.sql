@@ -1,11 +1,12 @@
 create or replace function scheduler_internal.check_target(job_type text, target jsonb)
 returns jsonb
 language plpgsql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 -- Returns the target as a document: a JSON string is short for its first key.
--- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind.
+-- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind; 42501
+-- where the API key at hand may not make such a job.
 declare
     v_main text;
     v_keys text[];
@@ -22,6 +23,7 @@ begin
                 format('unknown job type %L', job_type), 'A worker could never run it.',
                 'Use sql, http, python or command.');
     end case;
+    perform scheduler_internal.check_scopes(job_type);
     if jsonb_typeof(v_target) = 'string' then
         v_target := jsonb_build_object(v_main, v_target);
     end if;

@@ -11,7 +11,8 @@ as $$
 -- verdicts.
 -- Locks: the job row, then the schedule row. Writes: jobs, job_versions, schedules, waiting,
 -- audit_log.
--- Raises: P0002 for an unknown job; 22023 for a wrong schedule.
+-- Raises: P0002 for an unknown job; 22023 for a wrong schedule; 42501 where the API key at hand may
+-- not change such a job.
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
@@ -24,6 +25,7 @@ begin
     if v_old = definition then
         return;
     end if;
+    perform scheduler_internal.check_scopes(v_old.job_type);  -- the new one's is check_target's
     perform scheduler_internal.settle_job(v_job, v_now);
     update scheduler_internal.jobs j
     set version = v_job.version + 1, updated_at = v_now

@@ -6,7 +6,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 -- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30
--- days; scheduler.audit_retention, default 365 days), and prunes what belongs to nothing any more.
+-- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), and prunes what
+-- belongs to nothing any more.
 -- Every ticker calls it each minute; one works, the others return at once.
 -- Locks: its advisory lock; a dropped partition's parent, exclusively and briefly (it gives up
 -- after 200 ms, so that nobody queues behind it, and comes again).
@@ -19,12 +20,15 @@ begin
     if not pg_try_advisory_xact_lock(1885828201, -1) then
         return;
     end if;
-    foreach v_parent in array array['history', 'skipped_fires', 'rollups', 'audit_log'] loop
+    foreach v_parent in array
+        '{history,skipped_fires,rollups,audit_log,idempotency_keys}'::text[]
+    loop
         for v_ahead in 0..7 loop
             perform scheduler_internal.ensure_partition(v_parent, v_today + v_ahead);
         end loop;
         v_retention := case v_parent
             when 'audit_log' then scheduler_internal.setting('audit_retention', '365 days')
+            when 'idempotency_keys' then '1 day'
             else scheduler_internal.setting('history_retention', '30 days') end::interval;
         perform scheduler_internal.drop_partitions(
             v_parent, ((v_now - v_retention) at time zone 'UTC')::date);

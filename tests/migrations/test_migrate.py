@@ -167,16 +167,15 @@ def test_a_newer_schema_is_left_alone(database: Database) -> None:
         migrate(dsn)
 
 
-def test_a_new_revision_comes_after_the_first(database: Database, tree: Tree) -> None:
-    revision = tree.file("migrations/versions/0002_expand_x.py")
-    first = tree.file("migrations/versions/0001_expand_state.py").read_text()
-    head = first.split("def upgrade")[0].replace('"0001"', '"0002"').replace("down_revision = None", "")
+def test_a_new_revision_comes_after_the_others(database: Database, tree: Tree) -> None:
+    revision = tree.file("migrations/versions/9999_expand_x.py")
+    head = max(path.name[:4] for path in revision.parent.glob("[0-9]*.py"))
     revision.write_text(
-        f'{head}\ndown_revision = "0001"\n\nfrom alembic import op\n\n'
+        f'from alembic import op\n\nrevision = "9999"\ndown_revision = "{head}"\n\n'
         'def upgrade() -> None:\n    op.execute("create table scheduler_internal.x ()")\n'
     )
     dsn = database.dsn(direct=True)
-    assert tree.migrate(dsn) == ["0002"]
+    assert tree.migrate(dsn) == ["9999"]
     owner = "select relowner::regrole::text from pg_class where oid = 'scheduler_internal.x'::regclass"
     assert query(dsn, owner) == [("scheduler_owner",)]
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gzip
+from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 from psycopg import Connection, sql
 
 from migrations.runner import migrate, pending
 from tests.conftest import Database
 from tests.support.dump import dump_schema
+
+# What `pgtick migrate --sql` said when the revision in the file's name was the newest.
+OLDER = sorted(Path(__file__).parent.glob("older/*.sql.gz"))
 
 # Each function as an older version might have had it: another body, other properties, other rights.
 FUNCTIONS = """
@@ -62,3 +68,31 @@ def test_upgraded_dumps_as_fresh(database: Database) -> None:
     assert len(migrate(dsn)) > 100
     assert pending(dsn) == []
     assert dump(database) == fresh
+
+
+@pytest.mark.parametrize("older", OLDER, ids=lambda path: path.name[:4])
+def test_each_older_schema_becomes_todays(database: Database, empty_database: Database, older: Path) -> None:
+    """Tables, and every function of then whose signature has changed since; and what was in it stays."""
+    dsn = empty_database.dsn()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(gzip.decompress(older.read_bytes()))
+        conn.execute(
+            """
+            select scheduler.create_job('busy', 'sql', '"select 1"', '* * * * *');
+            select scheduler.enqueue('http', '"https://example.org"', dedup_key => 'd');
+            """
+        )
+    assert pending(dsn)[0] == "0002"
+    migrate(dsn)
+    assert pending(dsn) == []
+    assert dump(empty_database) == dump(database)
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        assert conn.execute("select name, version from scheduler.jobs").fetchall() == [("busy", 1)]
+        assert conn.execute("select dedup_key from scheduler.executions").fetchall() == [("d",)]
+        audited = "select action, object_name, api_key from scheduler.audit_log"
+        assert conn.execute(audited).fetchall() == [("create_job", "busy", None)]
+
+
+def test_there_is_an_older_schema() -> None:
+    """The test above has something to do."""
+    assert [path.name[:4] for path in OLDER] == ["0001"]

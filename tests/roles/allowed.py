@@ -41,6 +41,13 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.enqueue_many": _WRITERS,
     "scheduler.cancel_execution": _WRITERS,
     "scheduler.retry_execution": _WRITERS,
+    # the REST API
+    "scheduler.start_request": _WRITERS,
+    "scheduler.end_request": _WRITERS,
+    "scheduler.check_api_key": _READERS,
+    "scheduler.create_api_key": {ADMIN},
+    "scheduler.rotate_api_key": {ADMIN},
+    "scheduler.revoke_api_key": {ADMIN},
     # tickers and workers
     "scheduler.due_shards": _RUNNERS,
     "scheduler.tick_shard": _RUNNERS,
@@ -72,6 +79,7 @@ VIEWS: dict[str, set[str]] = {
     "scheduler.workers": _READERS,
     "scheduler.stats": _READERS,
     "scheduler.audit_log": {READER, ADMIN},
+    "scheduler.api_keys": {ADMIN},
 }
 
 SCHEMAS: dict[str, set[str]] = {

@@ -127,7 +127,8 @@ def test_views_with_something_in_them(db: Connection[Any], role: str) -> None:
         select scheduler.create_job('busy', 'sql', '"select 1"', '* * * * *', misfire => 'fire_once');
         select scheduler.create_job('idle', 'sql', '"select 1"', '* * * * *');
         select scheduler.enqueue('sql', '"select 1"');
-        select scheduler.pause_job((select j.job_id from scheduler.jobs j where j.name = 'idle'));
+        select scheduler.create_api_key('k', '{read}');
+            select scheduler.pause_job((select j.job_id from scheduler.jobs j where j.name = 'idle'));
         select set_config('scheduler.fake_now', (now() + interval '5 minutes')::text, false);
         select scheduler.tick();
         select scheduler.run_sql_jobs();

@@ -214,8 +214,11 @@ class Worker:
 
 
 @contextmanager
-def refused(sqlstate: str, message: str) -> Iterator[None]:
-    """Expects a refusal in the house style: this SQLSTATE and message, with DETAIL and HINT."""
+def refused(sqlstate: str, message: str, *, argument: str | None = None) -> Iterator[None]:
+    """Expects a refusal in the house style: this SQLSTATE and message, with DETAIL and HINT.
+
+    `argument`: and it names this one as the one to blame.
+    """
     with pytest.raises(psycopg.Error) as caught:
         yield
     error = caught.value
@@ -227,3 +230,5 @@ def refused(sqlstate: str, message: str) -> Iterator[None]:
     assert not primary[0].isupper(), primary
     assert error.diag.message_detail, f"no DETAIL: {error}"
     assert error.diag.message_hint, f"no HINT: {error}"
+    if argument is not None:
+        assert error.diag.column_name == argument, error.diag.column_name

@@ -33,6 +33,7 @@ def test_a_week_ahead_and_a_month_back(engine: Engine) -> None:
     engine.maintain()
     assert days(engine, "history")[0] == "20310306"
     assert days(engine, "audit_log")[0] <= "20310305"
+    assert days(engine, "idempotency_keys")[0] == "20310404"
     before = [days(engine, parent) for parent in PARENTS]
     engine.maintain()
     assert [days(engine, parent) for parent in PARENTS] == before
