@@ -18,10 +18,12 @@ from app.cluster import Cluster
 DATABASE = "pgtick"
 
 # login role -> the group roles that it is a member of. Jobs of type sql run as pgtick_sql, which is a member
-# of nothing else, so that a job cannot reach the scheduler's own tables whatever it says.
+# of nothing else, so that a job cannot reach the scheduler's own tables whatever it says. The API may neither
+# claim and finish as a worker does nor make keys: a hole in it does not widen to a key for everything.
 LOGINS: dict[str, tuple[str, ...]] = {
     "pgtick_admin": ("scheduler_admin", "scheduler_client", "scheduler_reader"),
     "pgtick_client": ("scheduler_client", "scheduler_reader"),
+    "pgtick_api": ("scheduler_client", "scheduler_reader"),
     "pgtick_worker": ("scheduler_worker",),
     "pgtick_sql": ("scheduler_sql",),
 }

@@ -6,18 +6,16 @@ Each test has a server of its own, because such a crash restarts it.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
 
-from tests.conftest import fast_folder
 from tests.faults.sessions import Db, rows, value, wait_until
+from tests.support.folders import server_folder
+from tests.support.guard import guard
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.slow, pytest.mark.direct]
@@ -63,13 +61,12 @@ class Crashing:
 
 @pytest.fixture(scope="module")
 def crashing_server() -> Iterator[Server]:
-    home = Path(tempfile.mkdtemp(prefix="pgtick-crash-", dir=fast_folder()))
-    home.chmod(0o711)
-    # What was committed has to be there afterwards.
-    server = Server.start(home, origin=None, settings={"synchronous_commit": "on"})
-    yield server
-    server.stop()
-    shutil.rmtree(home)
+    with server_folder() as home:
+        guard().add_cluster(home)
+        # What was committed has to be there afterwards.
+        server = Server.start(home, origin=None, settings={"synchronous_commit": "on"})
+        yield server
+        server.stop()
 
 
 @pytest.fixture

@@ -26,5 +26,5 @@ def test_clock_everywhere_reaches_later_connections(connect: Connect, clock: Clo
 
 
 def test_each_login_connects(connect: Connect) -> None:
-    for user in ("pgtick_admin", "pgtick_client", "pgtick_worker", "pgtick_sql"):
+    for user in ("pgtick_admin", "pgtick_client", "pgtick_api", "pgtick_worker", "pgtick_sql"):
         assert connect(user=user).execute("select current_user::text").fetchone() == (user,)

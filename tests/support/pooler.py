@@ -1,76 +1,65 @@
-"""A real PgBouncer, configured by the pgbouncer.ini that we ship, in front of the test server."""
+"""A real PgBouncer, configured by the pgbouncer.ini that we ship, in front of a test's server."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import subprocess
-import time
+import signal
 from configparser import ConfigParser
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from app.account import server_account
 from app.cluster import Cluster
+from tests.support.program import Program, accepts, free_port
 
 SHIPPED = Path(__file__).resolve().parents[2] / "pgbouncer.ini"
 ADMIN = "postgres"
-POOL_SIZE = 2
-START_SECONDS = 10.0
 
 
 class Pooler:
-    """A running PgBouncer in transaction mode, with pools of two."""
+    """A running PgBouncer in transaction mode; the logins of the server are those that there are now."""
 
-    def __init__(self, cluster: Cluster, folder: Path) -> None:
-        """Starts it in that folder."""
-        program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    def __init__(self, cluster: Cluster, folder: Path, *, pool_size: int | None = None) -> None:
+        """Starts it in that folder; without a size its pools are as large as shipped."""
         self._cluster = cluster
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self._ini = folder / "pgbouncer.ini"
+        self.port = free_port()
         # As pgbouncer.ini says it: the secrets as the server keeps them.
         users = (
             'select format(\'"%s" "%s"\', rolname, rolpassword) from pg_authid where rolpassword is not null'
         )
         with psycopg.connect(cluster.conninfo()) as conn:
             lines = [row[0] for row in conn.execute(users).fetchall()]
-        userlist, ini = folder / "userlist.txt", folder / "pgbouncer.ini"
+        userlist = folder / "userlist.txt"
         userlist.write_text("\n".join(lines) + "\n")
         # Everything that is not about this machine stays as shipped.
-        config = ConfigParser(interpolation=None)
-        config.read(SHIPPED)
-        config["databases"] = {"*": f"host=127.0.0.1 port={cluster.port}"}
-        config["pgbouncer"].update(
-            {
-                "listen_port": str(self.port),
-                "auth_file": str(userlist),
-                "admin_users": ADMIN,
-                "default_pool_size": str(POOL_SIZE),
-                "min_pool_size": "0",
-                "reserve_pool_size": "0",
-                "max_db_connections": "0",
-            }
-        )
-        with ini.open("w") as file:
-            config.write(file)
+        self._config = ConfigParser(interpolation=None)
+        self._config.read(SHIPPED)
+        own = {
+            "listen_port": str(self.port),
+            "auth_file": str(userlist),
+            "admin_users": ADMIN,
+            "min_pool_size": "0",
+            "max_db_connections": "0",
+        }
+        if pool_size is not None:
+            own |= {"default_pool_size": str(pool_size), "reserve_pool_size": "0"}
+        self._config["pgbouncer"].update(own)
+        self._write_config()
         account = server_account()
         if account is not None:
-            for path in (folder, userlist, ini):
+            for path in (folder, userlist, self._ini):
                 os.chown(path, account.pw_uid, account.pw_gid)
-        self._log = (folder / "pgbouncer.log").open("wb")
-        self._process = subprocess.Popen(
-            [program, str(ini)],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=self._log,
-            user=account.pw_uid if account else None,
-            group=account.pw_gid if account else None,
-            extra_groups=[] if account else None,
-        )
-        self._wait()
+        self._log = folder / "pgbouncer.log"
+        self._program = self._launch()
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._program.pid
 
     def conninfo(self, dbname: str, *, user: str) -> str:
         """Returns a connection string through the pooler."""
@@ -79,25 +68,44 @@ class Pooler:
 
     def reconnect(self, dbname: str) -> None:
         """Has every pooled connection of that database made anew, so that it sees new settings."""
-        with psycopg.connect(self.conninfo("pgbouncer", user=ADMIN), autocommit=True) as conn:
-            # The console knows the simple protocol only, and no parameters.
-            conn.pgconn.exec_(f"RECONNECT {dbname}".encode())
+        self._tell(f"RECONNECT {dbname}")
+
+    def point_to(self, cluster: Cluster, dbname: str) -> None:
+        """Leads to another server from now on, as after a failover; who waits on the old one is freed."""
+        self._cluster = cluster
+        self._write_config()
+        self._tell("RELOAD")
+        self._tell(f"KILL {dbname}")
+        self._tell(f"RESUME {dbname}")
+
+    def kill(self) -> None:
+        """Ends it the hard way."""
+        self._program.kill()
+
+    def restart(self) -> None:
+        """Starts it again, on the same port."""
+        self._program.stop()
+        self._program = self._launch()
 
     def stop(self) -> None:
-        """Stops it."""
-        self._process.terminate()
-        self._process.wait(10)
-        self._log.close()
+        """Stops it at once."""
+        self._program.stop(signal.SIGTERM)
 
-    def _wait(self) -> None:
-        give_up_at = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                if self._process.poll() is not None or time.monotonic() > give_up_at:
-                    self.stop()
-                    raise RuntimeError(f"pgbouncer did not start: see {self._log.name}") from None
-                time.sleep(0.02)
-            else:
-                return
+    def _tell(self, command: str) -> None:
+        with psycopg.connect(self.conninfo("pgbouncer", user=ADMIN), autocommit=True) as conn:
+            # The console knows the simple protocol only, and no parameters.
+            result = conn.pgconn.exec_(command.encode())
+            assert result.status == psycopg.pq.ExecStatus.COMMAND_OK, result.error_message.decode()
+
+    def _write_config(self) -> None:
+        self._config["databases"] = {"*": f"host=127.0.0.1 port={self._cluster.port}"}
+        with self._ini.open("w") as file:
+            self._config.write(file)
+
+    def _launch(self) -> Program:
+        path = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+        if not Path(path).exists():
+            pytest.skip("needs pgbouncer")
+        program = Program([path, str(self._ini)], log=self._log, account=server_account())
+        program.wait_for(lambda: accepts(self.port))
+        return program
