@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +23,7 @@ from psycopg import Connection
 from app.binaries import Origin
 from app.cluster import Cluster
 from tests.support import folders
+from tests.support.alone import turn
 from tests.support.clock import Clock
 from tests.support.folders import make_folder, remove_folder
 from tests.support.guard import guard
@@ -92,6 +93,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         left_out = [item for item in items if item.get_closest_marker("direct")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Gives a test that is marked `alone` the machine to itself, of the processes of pytest-xdist."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    folder = Path(item.config.workerinput["pgtick_home"])
+    with turn(folder, alone=item.get_closest_marker("alone") is not None):
+        return (yield)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ SEED = int(os.environ.get("PGTICK_FAULT_SEED") or random.SystemRandom().randrang
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_nothing_is_lost_or_doubled(database: Database, tmp_path: Path) -> None:
     scenario = Scenario(database, tmp_path, seed=SEED, seconds=SECONDS)
     history = scenario.run()
@@ -36,6 +37,7 @@ def test_nothing_is_lost_or_doubled(database: Database, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_our_own_processes_keep_the_promises(database: Database, tmp_path: Path) -> None:
     scenario = Scenario(
         database,
