@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.api.auth import AuthLayer, KeyRing, look_up_in
@@ -39,8 +40,11 @@ class Api:
         self._app = ObserveLayer(app, is_draining=self.draining.is_set)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answers a request."""
-        await self._app(scope, receive, send)
+        """Answers a request; start, end and what is no HTTP go past our layers."""
+        if scope["type"] == ScopeType.HTTP:
+            await self._app(scope, receive, send)
+        else:
+            await self.litestar(scope, receive, send)
 
     def _make_litestar(self) -> Litestar:
         database = self.database

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 
 import structlog
-from litestar.enums import ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api import metrics
@@ -31,11 +30,8 @@ class ObserveLayer:
         self._app = app
         self._is_draining = is_draining
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Passes a request on and watches its answer."""
-        if scope["type"] != ScopeType.HTTP:
-            await self._app(scope, receive, send)
-            return
         began = time.perf_counter()
         context = make_context(scope)
         scope.setdefault("state", {})[KEY] = context
