@@ -17,6 +17,7 @@ COMMANDS = {
     "ticker": "app.cli.processes:ticker",
     "worker": "app.cli.processes:worker",
     "api": "app.cli.api:api",
+    "keys": "app.cli.keys:keys",
     "psql": "app.cli.psql:psql",
     "doctor": "app.cli.doctor:doctor",
     "preview": "app.cli.preview:preview",

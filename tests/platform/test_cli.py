@@ -77,6 +77,8 @@ def test_help_names_every_command() -> None:
         "migrate",
         "ticker",
         "worker",
+        "api",
+        "keys",
         "psql",
         "doctor",
         "preview",
