@@ -74,6 +74,24 @@ def listen(settings: ApiSettings) -> socket.socket:
     return listener
 
 
+def configure(api: Api, settings: ApiSettings) -> uvicorn.Config:
+    """Returns how uvicorn runs an API."""
+    return uvicorn.Config(
+        api,
+        http="httptools",
+        loop="auto",
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=int(settings.drain_seconds),
+    )
+
+
 def serve(
     settings: ApiSettings,
     listener: socket.socket,
@@ -87,19 +105,7 @@ def serve(
         settings = process_settings(settings, number)
     configure_logs(log_format, node_id=settings.node_id)
     api = create_app(settings)
-    config = uvicorn.Config(
-        api,
-        http="httptools",
-        loop="auto",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.drain_seconds),
-    )
+    config = configure(api, settings)
     host, port = listener.getsockname()[:2]
     _log.info("serving", host=host, port=port, replicas=len(settings.replicas), auth=settings.auth)
     Server(config, api, ready_fd=ready_fd).run(sockets=[listener])

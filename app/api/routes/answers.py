@@ -4,36 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import msgspec
 from litestar import Request, Response
+from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import Parameter
 
 from app.api.auth import check_scope
 from app.api.context import Context, context_of
-from app.api.database import Idempotency, Written
+from app.api.database import Database, Idempotency, Written
 from app.api.errors import FieldError, Problem
 from app.api.schemas import Page
 
 AnyRequest = Request[Any, Any, Any]
 Json = Response[bytes]
-
-Cursor = Annotated[str | None, Parameter(max_length=1000, description="`next_cursor` of the page before")]
-Limit = Annotated[int, Parameter(ge=1, le=500, description="how many at most")]
-IfMatch = Annotated[
-    str | None, Parameter(header="If-Match", max_length=200, description="the ETag that the job must have")
-]
-IdempotencyKey = Annotated[
-    str | None,
-    Parameter(
-        header="Idempotency-Key",
-        max_length=255,
-        description="any text; sent again within a day with the same request, nothing is done twice",
-    ),
-]
+Db = NamedDependency[Database]
 
 
 class _Versioned(msgspec.Struct):

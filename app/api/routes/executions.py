@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
-from uuid import UUID
+from typing import Any
 
 import msgspec
 from litestar import get, post
-from litestar.params import Parameter
+from litestar.params import JSONBody
 
-from app.api.database import BULK_SECONDS, Database
+from app.api.database import BULK_SECONDS
 from app.api.errors import Problem
 from app.api.handling import JsonBody
+from app.api.parameters import (
+    Cursor,
+    ErrorContains,
+    ExecutionId,
+    FromTime,
+    IdempotencyKey,
+    JobId,
+    Limit,
+    OfJob,
+    OfQueue,
+    OfStatus,
+    OfTag,
+    OfType,
+    ToTime,
+)
 from app.api.queries import Read, Write
 from app.api.routes.answers import (
     AnyRequest,
-    Cursor,
-    IdempotencyKey,
+    Db,
     Json,
-    Limit,
     answers,
     context,
     execution_path,
@@ -29,9 +41,7 @@ from app.api.routes.answers import (
     reply_written,
 )
 from app.api.routes.jobs import read_execution
-from app.api.schemas import Bulk, Execution, ExecutionIds, JobType, NewExecution, Status, Time
-
-OptionalText = Annotated[str | None, Parameter(max_length=1000)]
+from app.api.schemas import Bulk, Execution, ExecutionIds, NewExecution
 
 
 @get(
@@ -43,15 +53,15 @@ OptionalText = Annotated[str | None, Parameter(max_length=1000)]
 )
 async def list_executions(
     request: AnyRequest,
-    database: Database,
-    status: Status | None = None,
-    job_id: UUID | None = None,
-    queue: OptionalText = None,
-    job_type: JobType | None = None,
-    tag: OptionalText = None,
-    from_time: Time | None = None,
-    to_time: Time | None = None,
-    error_contains: OptionalText = None,
+    database: Db,
+    status: OfStatus = None,
+    job_id: OfJob = None,
+    queue: OfQueue = None,
+    job_type: OfType = None,
+    tag: OfTag = None,
+    from_time: FromTime = None,
+    to_time: ToTime = None,
+    error_contains: ErrorContains = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -83,12 +93,12 @@ async def list_executions(
 )
 async def list_job_executions(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    status: Status | None = None,
-    from_time: Time | None = None,
-    to_time: Time | None = None,
-    error_contains: OptionalText = None,
+    database: Db,
+    job_id: JobId,
+    status: OfStatus = None,
+    from_time: FromTime = None,
+    to_time: ToTime = None,
+    error_contains: ErrorContains = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -108,7 +118,7 @@ async def list_job_executions(
     )
 
 
-async def _list(request: AnyRequest, database: Database, arguments: dict[str, Any]) -> Json:
+async def _list(request: AnyRequest, database: Db, arguments: dict[str, Any]) -> Json:
     return reply(await database.read(context(request), Read("list_executions", arguments)))
 
 
@@ -122,7 +132,7 @@ async def _list(request: AnyRequest, database: Database, arguments: dict[str, An
     tags=["executions"],
 )
 async def enqueue(
-    request: AnyRequest, database: Database, data: NewExecution, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, data: JSONBody[NewExecution], idempotency_key: IdempotencyKey = None
 ) -> Json:
     """While an execution with the same `dedup_key` has not ended, the answer is that one."""
     written = await database.write(
@@ -145,7 +155,7 @@ async def enqueue(
     tags=["executions"],
 )
 async def enqueue_many(
-    request: AnyRequest, database: Database, data: Bulk, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, data: JSONBody[Bulk], idempotency_key: IdempotencyKey = None
 ) -> Json:
     """All of them or none."""
     written = await database.write(
@@ -166,7 +176,7 @@ async def enqueue_many(
     summary="Show an execution",
     tags=["executions"],
 )
-async def get_execution(request: AnyRequest, database: Database, execution_id: UUID) -> Json:
+async def get_execution(request: AnyRequest, database: Db, execution_id: ExecutionId) -> Json:
     """As it stands."""
     return reply(await database.read(context(request), read_execution(execution_id)))
 
@@ -180,7 +190,7 @@ async def get_execution(request: AnyRequest, database: Database, execution_id: U
     tags=["executions"],
 )
 async def cancel_execution(
-    request: AnyRequest, database: Database, execution_id: UUID, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, execution_id: ExecutionId, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """One that waits ends now; one that runs is asked to stop."""
     return await _change(request, database, "cancel_execution", execution_id, idempotency_key)
@@ -195,14 +205,14 @@ async def cancel_execution(
     tags=["executions"],
 )
 async def retry_execution(
-    request: AnyRequest, database: Database, execution_id: UUID, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, execution_id: ExecutionId, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """With all its attempts anew."""
     return await _change(request, database, "retry_execution", execution_id, idempotency_key)
 
 
 async def _change(
-    request: AnyRequest, database: Database, function: str, execution_id: UUID, key: str | None
+    request: AnyRequest, database: Db, function: str, execution_id: ExecutionId, key: str | None
 ) -> Json:
     written = await database.write(
         context(request),

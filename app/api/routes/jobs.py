@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 from uuid import UUID
 
 import msgspec
 from litestar import delete, get, patch, post, put
-from litestar.params import Parameter
+from litestar.params import JSONBody
 
-from app.api.database import BULK_SECONDS, Database
+from app.api.database import BULK_SECONDS
 from app.api.handling import JsonBody
+from app.api.parameters import (
+    After,
+    Cursor,
+    FromTime,
+    IdempotencyKey,
+    IfMatch,
+    Instants,
+    JobId,
+    JobName,
+    Limit,
+    NamePrefix,
+    OfQueue,
+    OfTag,
+    OfType,
+    Paused,
+    ToTime,
+)
 from app.api.queries import Read, Write
 from app.api.routes.answers import (
     AnyRequest,
-    Cursor,
-    IdempotencyKey,
-    IfMatch,
+    Db,
     Json,
-    Limit,
     answers,
     context,
     execution_path,
@@ -38,12 +51,10 @@ from app.api.schemas import (
     Fire,
     Job,
     JobChanges,
-    JobType,
     NamedJob,
     NewJob,
     Pause,
     Preview,
-    Time,
     Trigger,
 )
 
@@ -61,12 +72,12 @@ def read_execution(execution_id: UUID | str) -> Read:
 @get("/jobs", opt=needs("read"), responses=page(Job), summary="List jobs by name", tags=["jobs"])
 async def list_jobs(
     request: AnyRequest,
-    database: Database,
-    name_prefix: Annotated[str | None, Parameter(max_length=1000)] = None,
-    job_type: JobType | None = None,
-    queue: Annotated[str | None, Parameter(max_length=1000)] = None,
-    tag: Annotated[str | None, Parameter(max_length=1000)] = None,
-    paused: bool | None = None,
+    database: Db,
+    name_prefix: NamePrefix = None,
+    job_type: OfType = None,
+    queue: OfQueue = None,
+    tag: OfTag = None,
+    paused: Paused = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -93,7 +104,7 @@ async def list_jobs(
     tags=["jobs"],
 )
 async def create_job(
-    request: AnyRequest, database: Database, data: NewJob, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, data: JSONBody[NewJob], idempotency_key: IdempotencyKey = None
 ) -> Json:
     """Fails if the name exists."""
     written = await database.write(
@@ -110,7 +121,7 @@ async def create_job(
 
 
 @get("/jobs/{job_id:uuid}", opt=needs("read"), responses=answers(Job), summary="Show a job", tags=["jobs"])
-async def get_job(request: AnyRequest, database: Database, job_id: UUID) -> Json:
+async def get_job(request: AnyRequest, database: Db, job_id: JobId) -> Json:
     """With its firing state."""
     return reply_job(await database.read(context(request), read_job(job_id)))
 
@@ -125,7 +136,7 @@ async def get_job(request: AnyRequest, database: Database, job_id: UUID) -> Json
     tags=["jobs"],
 )
 async def put_job_by_name(
-    request: AnyRequest, database: Database, name: str, data: NamedJob, if_match: IfMatch = None
+    request: AnyRequest, database: Db, name: JobName, data: JSONBody[NamedJob], if_match: IfMatch = None
 ) -> Json:
     """An unchanged schedule keeps its next fire."""
     arguments = {"name": name, **data.given(), "expected_version": expected_version(if_match)}
@@ -143,7 +154,7 @@ async def put_job_by_name(
     tags=["jobs"],
 )
 async def replace_job(
-    request: AnyRequest, database: Database, job_id: UUID, data: NamedJob, if_match: IfMatch = None
+    request: AnyRequest, database: Db, job_id: JobId, data: JSONBody[NamedJob], if_match: IfMatch = None
 ) -> Json:
     """What is not said becomes the default again; the name stays."""
     arguments = {"job_id": job_id, **data.given(), "expected_version": expected_version(if_match)}
@@ -163,7 +174,7 @@ async def replace_job(
     tags=["jobs"],
 )
 async def update_job(
-    request: AnyRequest, database: Database, job_id: UUID, data: JobChanges, if_match: IfMatch = None
+    request: AnyRequest, database: Db, job_id: JobId, data: JSONBody[JobChanges], if_match: IfMatch = None
 ) -> Json:
     """Only those that are said."""
     arguments = {
@@ -178,7 +189,7 @@ async def update_job(
 
 
 @delete("/jobs/{job_id:uuid}", opt=needs("operate"), summary="Delete a job", tags=["jobs"])
-async def delete_job(request: AnyRequest, database: Database, job_id: UUID, if_match: IfMatch = None) -> None:
+async def delete_job(request: AnyRequest, database: Db, job_id: JobId, if_match: IfMatch = None) -> None:
     """Its history stays."""
     arguments = {"job_id": job_id, "expected_version": expected_version(if_match)}
     await database.write(context(request), Write("delete_job", arguments), status=204)
@@ -196,9 +207,9 @@ async def delete_job(request: AnyRequest, database: Database, job_id: UUID, if_m
 )
 async def pause_job(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    data: Pause,
+    database: Db,
+    job_id: JobId,
+    data: JSONBody[Pause],
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Until it is resumed; what it would have fired is in the ledger as skipped_paused."""
@@ -220,7 +231,7 @@ async def pause_job(
     tags=["jobs"],
 )
 async def resume_job(
-    request: AnyRequest, database: Database, job_id: UUID, idempotency_key: IdempotencyKey = None
+    request: AnyRequest, database: Db, job_id: JobId, idempotency_key: IdempotencyKey = None
 ) -> Json:
     """From now on."""
     written = await database.write(
@@ -243,9 +254,9 @@ async def resume_job(
 )
 async def trigger_job(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    data: Trigger,
+    database: Db,
+    job_id: JobId,
+    data: JSONBody[Trigger],
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Or at `run_at`, beside its schedule."""
@@ -270,9 +281,9 @@ async def trigger_job(
 )
 async def backfill_job(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    data: Backfill,
+    database: Db,
+    job_id: JobId,
+    data: JSONBody[Backfill],
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """For those that have no execution."""
@@ -296,10 +307,10 @@ async def backfill_job(
 )
 async def list_fires(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    from_time: Time | None = None,
-    to_time: Time | None = None,
+    database: Db,
+    job_id: JobId,
+    from_time: FromTime = None,
+    to_time: ToTime = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Json:
@@ -323,10 +334,10 @@ async def list_fires(
 )
 async def preview_job(
     request: AnyRequest,
-    database: Database,
-    job_id: UUID,
-    n: Annotated[int, Parameter(ge=1, le=1000)] = 5,
-    after: Time | None = None,
+    database: Db,
+    job_id: JobId,
+    n: Instants = 5,
+    after: After = None,
 ) -> Json:
     """The next instants of its schedule, paused or not."""
     arguments = {"job_id": job_id, "n": n, "after": after}
