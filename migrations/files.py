@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import op
 from psycopg import Connection
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
@@ -12,6 +11,7 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 # Tables and types, each file once, by the revision that names it; but the first needs rights that the owner
 # of the rest has not.
 STATE = SQL / "state"
+VERSIONS = Path(__file__).parent / "versions"
 ROLES_AND_SCHEMAS = STATE / "01_roles_and_schemas.sql"
 OWNER_CHANGE = Path(__file__).parent / "owner_change.sql"
 
@@ -44,6 +44,8 @@ def run_file(path: Path) -> None:
 
     Past SQLAlchemy, whose text() would take `:name` for a parameter.
     """
+    from alembic import op  # here: the API asks which files there are, and has no use for Alembic
+
     context = op.get_context()
     if context.as_sql:
         context.impl.static_output(path.read_text())

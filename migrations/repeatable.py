@@ -7,12 +7,15 @@ it on every replica. A file that has gone is forgotten here; what it made is dro
 from __future__ import annotations
 
 import hashlib
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from psycopg import Connection, errors
 
-from migrations.files import GRANTS, SQL, repeatable_files
+from migrations.files import GRANTS, SQL, VERSIONS, repeatable_files
+
+RELEASE = version("pgtick")
 
 
 class BrokenFileError(Exception):
@@ -49,10 +52,11 @@ def apply_changed(conn: Connection[Any]) -> list[str]:
         _apply(conn, path)
         conn.execute(
             """
-            insert into scheduler_internal.repeatables as r (path, checksum) values (%s, %s)
-            on conflict (path) do update set checksum = excluded.checksum, applied_at = clock_timestamp()
+            insert into scheduler_internal.repeatables as r (path, checksum, release) values (%s, %s, %s)
+            on conflict (path) do update
+            set checksum = excluded.checksum, release = excluded.release, applied_at = clock_timestamp()
             """,
-            [name_of(path), checksum_of(path)],
+            [name_of(path), checksum_of(path), RELEASE],
         )
     conn.execute("delete from scheduler_internal.repeatables where path = any (%s)", [gone])
     return [name_of(path) for path in changed] + [f"{name} (gone)" for name in gone]
@@ -78,3 +82,11 @@ def name_of(path: Path) -> str:
 def checksum_of(path: Path) -> str:
     """Returns the SHA-256 of a file's text."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def schema_digest() -> str:
+    """Returns what scheduler.schema_version() says of a database that has all of this."""
+    newest = max(path.name[:4] for path in VERSIONS.glob("[0-9]*.py"))
+    files = sorted((name_of(path), checksum_of(path)) for path in repeatable_files())
+    text = "\n".join([newest, *(f"{name} {checksum}" for name, checksum in files)])
+    return hashlib.sha256(text.encode()).hexdigest()

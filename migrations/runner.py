@@ -17,6 +17,7 @@ from sqlalchemy import NullPool, create_engine
 
 from migrations.files import OWNER_CHANGE, ROLES_AND_SCHEMAS, VERSION_TABLE_SCHEMA, repeatable_files
 from migrations.repeatable import (
+    RELEASE,
     BrokenFileError,
     apply_changed,
     changed_files,
@@ -91,8 +92,8 @@ def offline_sql() -> str:
     for path in repeatable_files():
         parts.append(f"-- {name_of(path)}\n{path.read_text()}")
         parts.append(
-            "insert into scheduler_internal.repeatables (path, checksum) "
-            f"values ('{name_of(path)}', '{checksum_of(path)}');"
+            "insert into scheduler_internal.repeatables (path, checksum, release) "
+            f"values ('{name_of(path)}', '{checksum_of(path)}', '{RELEASE}');"
         )
     parts += [f"select {call};" for call in FINAL_CALLS]
     return "\n".join([*parts, "commit;\n"])

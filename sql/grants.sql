@@ -82,7 +82,9 @@ grant execute on function
 to scheduler_client, scheduler_admin;
 
 grant execute on function
-    scheduler.check_api_key(bytea)
+    scheduler.check_api_key(bytea),
+    scheduler.schema_version(),
+    scheduler.status_json()
 to scheduler_client, scheduler_reader, scheduler_admin;
 
 grant execute on function

@@ -1,4 +1,4 @@
-"""What the REST API keeps: keys, answers for repeated requests, and two columns of the audit log."""
+"""What the REST API keeps: keys, answers for repeated requests, columns of the audit log, marks and totals."""
 
 from __future__ import annotations
 
@@ -9,5 +9,6 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Creates what sql/state/07_api.sql says."""
+    """Creates what the files say."""
     run_file(STATE / "07_api.sql")
+    run_file(STATE / "08_status.sql")

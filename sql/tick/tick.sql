@@ -16,6 +16,7 @@ declare
     v_due record;
     v_tick record;
 begin
+    perform scheduler_internal.mark('ticker', scheduler.now());
     fired := 0;
     skipped := 0;
     for v_due in select d.shard, d.next_due_at from scheduler.due_shards() d order by 1 loop

@@ -6,8 +6,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 -- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30
--- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), and prunes what
--- belongs to nothing any more.
+-- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), prunes what
+-- belongs to nothing any more, and sums up the rollups.
 -- Every ticker calls it each minute; one works, the others return at once.
 -- Locks: its advisory lock; a dropped partition's parent, exclusively and briefly (it gives up
 -- after 200 ms, so that nobody queues behind it, and comes again).
@@ -20,6 +20,7 @@ begin
     if not pg_try_advisory_xact_lock(1885828201, -1) then
         return;
     end if;
+    perform scheduler_internal.sum_totals(v_now);  -- before a day of rollups is dropped
     foreach v_parent in array
         '{history,skipped_fires,rollups,audit_log,idempotency_keys}'::text[]
     loop

@@ -15,7 +15,8 @@ as $$
 -- many executions were taken back.
 --
 -- A shard that makes it wait is left for the next call, so that the others are not held up.
--- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
+-- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups;
+-- every five seconds the mark that a ticker came by.
 declare
     v_now constant timestamptz := scheduler.now();
     v_shards integer[];
@@ -25,6 +26,7 @@ begin
     if not pg_try_advisory_xact_lock(1885828201, -2) then
         return 0;
     end if;
+    perform scheduler_internal.mark('ticker', v_now);
     -- One look at all shards, planned once a session; nearly always there is nothing in any: 0.4 ms
     -- instead of 9 for a look, and a plan, shard by shard.
     v_shards := array(

@@ -45,6 +45,8 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.start_request": _WRITERS,
     "scheduler.end_request": _WRITERS,
     "scheduler.check_api_key": _READERS,
+    "scheduler.schema_version": _READERS,
+    "scheduler.status_json": _READERS,
     "scheduler.create_api_key": {ADMIN},
     "scheduler.rotate_api_key": {ADMIN},
     "scheduler.revoke_api_key": {ADMIN},
