@@ -13,6 +13,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 PREFIX = "PGTICK_"
 REPLICA_PREFIX = "DB_READ_REPLICA_"
+CONNECTION_STRINGS = (
+    "DB_WRITE_CONNECTION_STRING",
+    "DB_DIRECT_CONNECTION_STRING",
+    "PGTICK_SQL_CONNECTION_STRING",
+    "PGTICK_PGBOUNCER_ADMIN",
+)
 MASK = "********"
 SECRET = {"secret": True}
 
@@ -52,6 +58,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     )
     redis_password: Annotated[str | None, _means("api: the password of REDIS_URL", secret=True)] = _variable(
         "REDIS_PASSWORD", None
+    )
+    pgbouncer_admin: Annotated[str | None, _means("api: PgBouncer's admin console", secret=True)] = _variable(
+        "PGTICK_PGBOUNCER_ADMIN", None
     )
     data_dir: Annotated[str | None, _means("where the local database lives")] = _variable(
         "PGTICK_DATA_DIR", None
@@ -128,7 +137,7 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             values[field.encode_name] = value
     values["replicas"] = tuple(_read(environ, name)[0] for name in _replica_names(environ))
     settings = msgspec.convert(values, Settings)
-    for name in ("DB_WRITE_CONNECTION_STRING", "DB_DIRECT_CONNECTION_STRING", "PGTICK_SQL_CONNECTION_STRING"):
+    for name in CONNECTION_STRINGS:
         if name in values:
             _check_conninfo(name, values[name])
     for name, value in zip(_replica_names(environ), settings.replicas, strict=True):

@@ -29,6 +29,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None
     """REDIS_URL, with the password of REDIS_PASSWORD."""
     redis_password: str | None = None
+    pgbouncer_admin: str | None = None
+    """PGTICK_PGBOUNCER_ADMIN: the admin console, for /health and /metrics."""
     node_id: str
     """NODE_ID; else host name and a random part, one for each process."""
     host: str = "127.0.0.1"
@@ -56,6 +58,7 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
         replicas=settings.replicas,
         redis_url=settings.redis_url,
         redis_password=settings.redis_password,
+        pgbouncer_admin=settings.pgbouncer_admin,
         node_id=settings.node_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         host=given.get("host") or settings.api_host,
         port=_number("PGTICK_API_PORT", given.get("port", settings.api_port), int, 1, 65_535),

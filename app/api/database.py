@@ -53,11 +53,16 @@ class Database:
         replicas = [source(f"replica_{n}", conninfo) for n, conninfo in enumerate(settings.replicas, start=1)]
         self.router = ReadRouter(self.primary, replicas, max_lag_seconds=settings.max_lag_seconds)
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The primary and the replicas."""
+        return (self.primary, *self.router.replicas)
+
     @contextlib.asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
         """Opens the pools for as long as the block lasts; whether anybody answers shows at the first call."""
         async with contextlib.AsyncExitStack() as stack:
-            for source in (self.primary, *self.router.replicas):
+            for source in self.sources:
                 await source.pool.open(wait=False)
                 stack.push_async_callback(source.pool.close, timeout=1.0)
             self.router.start()

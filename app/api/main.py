@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -18,9 +19,12 @@ from app.api.auth import AuthLayer, KeyRing, look_up_in
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
 from app.api.handling import EXCEPTION_HANDLERS, refuse_unknown_parameters
+from app.api.health import Health
 from app.api.observe import ObserveLayer
 from app.api.openapi import openapi_config
-from app.api.routes import ROUTES
+from app.api.pgbouncer import PgBouncer
+from app.api.redis_link import RedisLink
+from app.api.routes import ROUTES, status
 from app.api.routes.answers import check_key
 
 
@@ -32,7 +36,21 @@ class Api:
         self.settings = settings
         self.draining = asyncio.Event()
         """Set when the process is about to leave."""
+        self.clients: Collection[Any] = set()
+        """The open connections; the server brings its own collection."""
         self.database = Database(settings)
+        self.redis = (
+            RedisLink(settings.redis_url, password=settings.redis_password) if settings.redis_url else None
+        )
+        self.pgbouncer = PgBouncer(settings.pgbouncer_admin) if settings.pgbouncer_admin else None
+        self.health = Health(
+            settings,
+            self.database,
+            redis=self.redis,
+            pgbouncer=self.pgbouncer,
+            is_draining=self.draining.is_set,
+            count_clients=lambda: len(self.clients),
+        )
         self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
         self.litestar = self._make_litestar()
         app: ASGIApp = self.litestar
@@ -47,16 +65,12 @@ class Api:
             await self.litestar(scope, receive, send)
 
     def _make_litestar(self) -> Litestar:
-        database = self.database
-
-        def provide_database() -> Database:
-            return database
-
         return Litestar(
             route_handlers=[
-                Router("/v1", route_handlers=ROUTES, guards=[check_key, refuse_unknown_parameters])
+                Router("/v1", route_handlers=ROUTES, guards=[check_key, refuse_unknown_parameters]),
+                *status.ROUTES,
             ],
-            dependencies={"database": Provide(provide_database, sync_to_thread=False)},
+            dependencies={"database": _provide(self.database), "health": _provide(self.health)},
             exception_handlers=EXCEPTION_HANDLERS,
             request_max_body_size=MAX_BODY_BYTES,
             openapi_config=openapi_config(),
@@ -66,8 +80,18 @@ class Api:
 
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
-        async with self.database.opened():
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(self.database.opened())
+            if self.redis is not None:
+                await self.redis.open()
+                stack.push_async_callback(self.redis.close)
+            if self.pgbouncer is not None:
+                stack.push_async_callback(self.pgbouncer.close)
             yield
+
+
+def _provide(held: Any) -> Provide:
+    return Provide(lambda: held, sync_to_thread=False)
 
 
 def create_app(settings: ApiSettings) -> Api:

@@ -48,6 +48,12 @@ class Source:
         self.lag_seconds: float = 0.0
         self.latency_seconds: float | None = None
         self.status: Literal["unknown", "up", "down"] = "unknown"
+        self._answered_at = time.monotonic()
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long ago it last answered, or began to be asked."""
+        return time.monotonic() - self._answered_at
 
     async def run(
         self, statement: sql.Composable, arguments: Mapping[str, Any], *, seconds: float = READ_SECONDS
@@ -63,6 +69,7 @@ class Source:
         finally:
             self.in_flight -= 1
         self.lsn = max(self.lsn, lsn)
+        self._answered_at = time.monotonic()
         return value, lsn
 
     async def look(self, *, seconds: float) -> int:
@@ -83,6 +90,7 @@ class Source:
         if self.status == "down":
             _log.info("answers again", source=self.name)
         self.status = "up"
+        self._answered_at = time.monotonic()
 
 
 class ReadRouter:

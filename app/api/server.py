@@ -41,6 +41,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and says so to whoever waits for it."""
         self._loop = asyncio.get_running_loop()
+        self._api.clients = self.server_state.connections
         await super().startup(sockets)
         if self._ready_fd is not None and self.started:
             os.write(self._ready_fd, b"1")

@@ -1,4 +1,4 @@
-"""What the REST API keeps: keys, answers for repeated requests, columns of the audit log, marks and totals."""
+"""What the REST API keeps: keys, answers for repeated requests, columns of the audit log, marks, totals."""
 
 from __future__ import annotations
 

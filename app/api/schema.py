@@ -1,0 +1,81 @@
+"""Whether the database is migrated to what this version of pgtick needs."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib.metadata import version
+from typing import Literal
+
+import msgspec
+import psycopg
+import structlog
+
+from app.api.database import Database
+from app.api.once import Once
+from app.api.queries import Read
+from app.api.replicas import FAILURES
+from migrations.repeatable import schema_digest
+
+State = Literal["current", "newer", "old", "unknown"]
+
+CALL_SECONDS = 1.0
+VERSION = Read("schema_version", returns_row=True)
+# No such function, table or schema; or no right to it, which comes with the same migration.
+REFUSALS = ("42", "3F")
+
+_log = structlog.get_logger("schema")
+
+
+class _Row(msgspec.Struct):
+    digest: str
+    releases: list[str]
+
+
+class Schema:
+    """What is known of the database's schema.
+
+    Once fit, it stays so: what differs later is newer, and a newer one still serves us, because migrations
+    expand first and take away a release later. For the same reason a schema that a newer release applied is
+    fit for a process that is started only now, as when a deployment is rolled back.
+    """
+
+    def __init__(self, database: Database) -> None:
+        """Reads what we need; the database is asked later."""
+        self._database = database
+        self._wanted = schema_digest()
+        self._look = Once(self._ask, seconds=1.0)
+        self.state: State = "unknown"
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether this version can work with it, as far as is known."""
+        return self.state in ("current", "newer")
+
+    async def check(self) -> bool:
+        """Tells whether this version can work with it; while it cannot, looks again once a second."""
+        return self.is_fit or await self._look.get()
+
+    async def _ask(self) -> bool:
+        before = self.state
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                text, _ = await self._database.router.read_newest(VERSION.text(), {})
+        except (*FAILURES, TimeoutError):
+            return False  # nothing new is known
+        except psycopg.Error as error:
+            self.state = "old" if (error.sqlstate or "")[:2] in REFUSALS else "unknown"
+        else:
+            self.state = self._judge(msgspec.json.decode(text or "", type=_Row))
+        if self.state == "old" and before != "old":
+            _log.error("the database is not migrated to what this version needs: run `pgtick migrate`")
+        return self.is_fit
+
+    def _judge(self, row: _Row) -> State:
+        if row.digest == self._wanted:
+            return "current"
+        return "newer" if any(_parts(r) > _parts(version("pgtick")) for r in row.releases) else "old"
+
+
+def _parts(release: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", release)))

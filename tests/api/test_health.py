@@ -1,0 +1,283 @@
+"""Alive, ready, and how everything is: each service that fails shows, and nothing secret does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+import httpx
+import msgspec
+import psycopg
+import pytest
+from psycopg import Connection
+
+from app.api import health
+from app.api.config import ApiSettings
+from app.api.health_report import Report
+from migrations.files import SQL
+from migrations.repeatable import checksum_of
+from tests.support.api import RunningApi
+from tests.support.program import free_port, wait_until
+from tests.support.topology import Topology
+
+
+def be_at_work(db: Connection) -> None:
+    """Comes by as a ticker, and as a worker whose lease lasts for an hour."""
+    db.execute("select scheduler.reap()")
+    db.execute("select scheduler.heartbeat(%s, 'node', lease => interval '1 hour')", [uuid4()])
+
+
+def report(client: httpx.Client) -> Report:
+    """Returns the report; it is public, and its status is that of the answer."""
+    answer = client.get("/health")
+    found = msgspec.json.decode(answer.content, type=Report)
+    assert answer.status_code == (503 if found.status == "down" else 200)
+    assert answer.headers["cache-control"] == "no-store"
+    return found
+
+
+def reasons(client: httpx.Client) -> list[str]:
+    """Returns why it is not ready."""
+    answer = client.get("/health/ready")
+    found: list[str] = answer.json()["reasons"]
+    assert answer.status_code == (503 if found else 200)
+    assert answer.json()["status"] == ("unready" if found else "ready")
+    return found
+
+
+@pytest.fixture
+def anybody(api: RunningApi) -> httpx.Client:
+    """A client without a key."""
+    return api.client(None)
+
+
+def test_live_and_ready(api: RunningApi, anybody: httpx.Client) -> None:
+    """Who leaves is alive, but wants no more requests."""
+    live = anybody.get("/health/live")
+    assert (live.status_code, live.json()) == (200, {"status": "alive"})
+    assert reasons(anybody) == []
+    api.app.draining.set()
+    assert reasons(anybody) == ["draining"]
+    assert anybody.get("/health/live").status_code == 200
+    wait_until(lambda: report(anybody).status == "down", "the report tells of it")
+    assert report(anybody).draining
+
+
+def test_the_schema_has_to_be_there(api_settings: ApiSettings, db: Connection) -> None:
+    """And once it was, what comes later does not matter: it is newer."""
+    db.execute("update scheduler_internal.repeatables set checksum = 'old' where path = 'sql/common/now.sql'")
+    with RunningApi(api_settings) as api:
+        client = api.client(None)
+        assert reasons(client) == ["schema"]
+        assert report(client).services.primary.schema == "old"
+        assert any("pgtick migrate" in line["event"] for line in api.said)
+        db.execute(
+            "update scheduler_internal.repeatables set checksum = %s where path = 'sql/common/now.sql'",
+            [checksum_of(SQL / "common" / "now.sql")],
+        )
+        wait_until(lambda: reasons(client) == [], "the schema is there")
+        db.execute("update scheduler_internal.repeatables set checksum = 'new'")
+        assert reasons(client) == []
+        assert api.app.health.schema.state == "current"
+
+
+@pytest.mark.parametrize(
+    ("releases", "state"), [(["0.1.0"], "old"), (["0.0.9"], "old"), (["0.1.0", "0.10.0"], "newer")]
+)
+def test_a_newer_release_will_do(
+    api_settings: ApiSettings, db: Connection, releases: list[str], state: str
+) -> None:
+    """As when the API is rolled back and the database is not."""
+    db.execute("update scheduler_internal.repeatables set checksum = 'x'")
+    for release, path in zip(releases, ("sql/%", "sql/common/%"), strict=False):
+        db.execute(
+            "update scheduler_internal.repeatables set release = %s where path like %s", [release, path]
+        )
+    with RunningApi(api_settings) as api:
+        assert (reasons(api.client(None)) == []) == (state == "newer")
+        assert api.app.health.schema.state == state
+
+
+def test_a_database_without_it(api_settings: ApiSettings, db: Connection) -> None:
+    """One that was never asked this before."""
+    db.execute("drop function scheduler.schema_version(), scheduler.status_json()")
+    with RunningApi(api_settings) as api:
+        client = api.client(None)
+        assert reasons(client) == ["schema"]
+        found = report(client)
+        assert (found.status, found.services.ticker.status) == ("down", "unknown")
+
+
+def test_no_primary(api_settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a while it may be away; then others had better be asked."""
+    nowhere = f"host=127.0.0.1 port={free_port()} dbname=x user=x password=s3cret"
+    settings = msgspec.structs.replace(api_settings, write_conninfo=nowhere, direct_conninfo=nowhere)
+    with RunningApi(settings) as api:
+        client = api.client(None)
+        assert "primary" not in reasons(client)
+        monkeypatch.setattr(health, "PRIMARY_SECONDS", 0.5)
+        wait_until(lambda: reasons(client) == ["primary"], "it is noticed")
+        found = client.get("/health")
+        assert found.status_code == 503
+        assert found.json()["services"]["primary"]["status"] == "down"
+        assert client.get("/health/live").status_code == 200
+        assert "s3cret" not in found.text
+        assert "127.0.0.1" not in found.text
+
+
+def test_a_busy_primary_is_there(api: RunningApi, anybody: httpx.Client, db: Connection) -> None:
+    """What counts is when it last answered anybody, not whether the watch got a connection."""
+    source = api.app.database.primary
+    wait_until(lambda: source.status == "up", "the watch has looked")
+    source._answered_at -= 60
+    assert reasons(anybody) == ["primary"]
+    assert api.client().get("/v1/jobs/by-name/x").status_code in (404, 405)
+    wait_until(lambda: reasons(anybody) == [], "it answered")
+
+
+def test_the_report(api: RunningApi, anybody: httpx.Client, db: Connection) -> None:
+    """Nobody ticks, nobody works; then somebody does."""
+    assert report(anybody).status == "degraded"
+    be_at_work(db)
+    wait_until(lambda: report(anybody).status == "ok", "ticker and worker are seen")
+    found = report(anybody)
+    assert found.node_id == "test"
+    assert found.uptime_seconds > 0
+    assert found.memory_bytes > 10_000_000
+    assert found.cpu_percent >= 0
+    assert set(found.connections.pools) == {"primary"}
+    assert found.connections.pools["primary"].open >= 1
+    services = found.services
+    assert services.primary.latency_ms is not None
+    assert services.primary.schema == "current"
+    assert (services.replicas, services.redis.status, services.pgbouncer.status) == ([], "off", "off")
+    assert (services.ticker.status, services.ticker.late_seconds) == ("up", 0)
+    assert (services.workers.active, services.workers.silent) == (1, 0)
+
+
+def test_a_late_fire(api: RunningApi, anybody: httpx.Client, db: Connection) -> None:
+    """A ticker that comes by and does not tick is not up either."""
+    be_at_work(db)
+    db.execute(
+        """
+        select scheduler.create_job('late', 'sql', '"select 1"', '* * * * *');
+        update scheduler_internal.schedules set next_fire_at = now() - interval '31 seconds';
+        """
+    )
+    wait_until(lambda: report(anybody).services.ticker.status == "down", "it is noticed")
+    assert report(anybody).services.ticker.late_seconds or 0 >= 31
+
+
+def test_at_most_once_a_second(api: RunningApi, db: Connection, anybody: httpx.Client) -> None:
+    """However many ask at once."""
+    calls: list[float] = []
+    run = api.app.health._ask_database
+    once = api.app.health._report
+
+    async def counted() -> object:
+        calls.append(0)
+        return await run()
+
+    api.app.health._ask_database = counted  # type: ignore[method-assign,assignment]
+    once._began_at -= 10
+    answers: list[httpx.Response] = []
+
+    def ask() -> None:
+        with httpx.Client(base_url=api.url) as client:
+            answers.extend(client.get("/health") for _ in range(5))
+
+    began_at = time.monotonic()
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    times = {answer.json()["time"] for answer in answers}
+    assert len(answers) == 40
+    assert len(times) == len(calls) <= 2 + time.monotonic() - began_at
+
+
+@pytest.fixture(scope="module")
+def everything(topology: Topology) -> Iterator[RunningApi]:
+    """The API on all that it can stand on."""
+    environ = topology.environ()
+    settings = ApiSettings(
+        write_conninfo=environ["DB_WRITE_CONNECTION_STRING"],
+        direct_conninfo=environ["DB_DIRECT_CONNECTION_STRING"],
+        replicas=(environ["DB_READ_REPLICA_1"], environ["DB_READ_REPLICA_2"]),
+        redis_url=environ["REDIS_URL"],
+        redis_password=environ["REDIS_PASSWORD"],
+        pgbouncer_admin=topology.pooler.conninfo("pgbouncer", user="postgres"),
+        node_id="test",
+        port=0,
+        max_lag_seconds=1.0,
+    )
+    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+        be_at_work(conn)
+    with RunningApi(settings) as api:
+        yield api
+
+
+class TestEverything:
+    """Each part fails and comes back."""
+
+    pytestmark = pytest.mark.slow
+
+    @pytest.fixture
+    def anybody(self, everything: RunningApi, topology: Topology) -> httpx.Client:
+        client = everything.client(None)
+
+        def is_ok() -> bool:
+            with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+                conn.execute("select scheduler.reap()")
+            return report(client).status == "ok"
+
+        wait_until(is_ok, "all is well")
+        return client
+
+    def test_all_is_well(self, anybody: httpx.Client) -> None:
+        services = report(anybody).services
+        assert [replica.status for replica in services.replicas] == ["up", "up"]
+        latencies = [replica.latency_ms for replica in services.replicas]
+        latencies += [services.primary.latency_ms, services.redis.latency_ms, services.pgbouncer.latency_ms]
+        assert None not in latencies
+
+    def test_redis_goes(self, anybody: httpx.Client, topology: Topology) -> None:
+        topology.redis.kill()
+        wait_until(lambda: report(anybody).services.redis.status == "down", "it is noticed")
+        assert report(anybody).status == "degraded"
+        assert reasons(anybody) == []
+        topology.redis.restart()
+        wait_until(lambda: report(anybody).services.redis.status == "up", "it is back")
+
+    def test_a_replica_goes(self, anybody: httpx.Client, topology: Topology) -> None:
+        topology.replicas[1].kill()
+        wait_until(lambda: report(anybody).services.replicas[1].status == "down", "it is noticed")
+        found = report(anybody)
+        assert (found.status, found.services.replicas[1].lag_seconds) == ("degraded", None)
+        topology.replicas[1].start()
+        wait_until(lambda: report(anybody).services.replicas[1].status == "up", "it is back")
+
+    def test_a_replica_lags(self, anybody: httpx.Client, topology: Topology) -> None:
+        topology.replicas[0].pause()
+        with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+            conn.execute("select pg_logical_emit_message(false, 'test', 'x')")
+
+        def lags() -> bool:
+            found = report(anybody)
+            return found.status == "degraded" and (found.services.replicas[0].lag_seconds or 0) > 1
+
+        wait_until(lags, "it is noticed")
+        topology.replicas[0].resume()
+        wait_until(lambda: report(anybody).services.replicas[0].lag_seconds == 0, "it has caught up")
+
+    def test_pgbouncer_goes(self, anybody: httpx.Client, topology: Topology) -> None:
+        """And with it the way to the primary; the report keeps to its time."""
+        topology.pooler.kill()
+        wait_until(lambda: report(anybody).services.pgbouncer.status == "down", "it is noticed")
+        wait_until(lambda: report(anybody).status == "down", "writes are not possible")
+        assert report(anybody).services.replicas[0].status == "up"
+        topology.pooler.restart()
+        wait_until(lambda: report(anybody).status == "ok", "it is back")
