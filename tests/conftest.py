@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+import tempfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +29,7 @@ from tests.support.alone import turn
 from tests.support.clock import Clock
 from tests.support.folders import make_folder, remove_folder
 from tests.support.guard import guard
+from tests.support.nginx import Nginx
 from tests.support.pooler import Pooler
 from tests.support.redis_server import Redis, RedisCluster
 from tests.support.server import Server
@@ -43,6 +46,12 @@ class Connect(Protocol):
     def __call__(
         self, *, user: str = "postgres", autocommit: bool = True, direct: bool = False
     ) -> Connection[Any]: ...
+
+
+class StartNginx(Protocol):
+    """Starts nginx as shipped in front of those ports of 127.0.0.1, stopped at the test's end."""
+
+    def __call__(self, *ports: int, changes: Mapping[str, str] | None = None) -> Nginx: ...
 
 
 @dataclass(frozen=True)
@@ -202,3 +211,16 @@ def topology() -> Iterator[Topology]:
     origin = ORIGINS[os.environ.get("PGTICK_TEST_PG")]
     with folders.server_folder() as folder, running_topology(folder, origin=origin) as topology:
         yield topology
+
+
+@pytest.fixture
+def start_nginx(server_folder: Path) -> Iterator[StartNginx]:
+    """A function that starts nginx."""
+    with ExitStack() as started:
+
+        def start(*ports: int, changes: Mapping[str, str] | None = None) -> Nginx:
+            folder = Path(tempfile.mkdtemp(prefix="nginx-", dir=server_folder))
+            folder.chmod(0o711)
+            return started.enter_context(Nginx(folder, ports, changes=changes))
+
+        yield start
