@@ -11,8 +11,8 @@ as $$
 -- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is
 -- the fence) but does not count against max_attempts. What was to be cancelled is not run again: it
 -- ends here.
--- Locks, Writes: running, waiting; history, dedup_keys, rollups for cancelled ones. Returns how
--- many there were.
+-- Locks, Writes: running, cancel_requests, waiting; history, dedup_keys, rollups for cancelled
+-- ones. Returns how many there were.
 declare
     v_now constant timestamptz := scheduler.now();
     v_count bigint;
@@ -24,6 +24,11 @@ begin
         where r.shard = give_back.shard and r.worker_id = give_back.worker_id
           and r.execution_id = any (execution_ids)
         returning r.*
+    ), unwanted as materialized (
+        delete from scheduler_internal.cancel_requests c
+        where c.shard = give_back.shard
+          and c.execution_id = any (array(select g.execution_id from gone g))
+        returning c.execution_id
     ), again as (
         insert into scheduler_internal.waiting
             (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
@@ -35,10 +40,14 @@ begin
                g.payload, g.policy
         from gone g
     )
-    select count(*), array_agg(g.execution_id) filter (where g.cancel_requested_at is not null),
-           array_agg(g.job_id) filter (where g.cancel_requested_at is not null and g.exclusive)
+    select count(*), array_agg(x.execution_id) filter (where x.is_unwanted),
+           array_agg(x.job_id) filter (where x.is_unwanted and x.exclusive)
     into v_count, v_cancelled, v_exclusive
-    from gone g;
+    from (
+        select g.*,
+               g.execution_id = any (array(select u.execution_id from unwanted u)) as is_unwanted
+        from gone g
+    ) x;
     if v_cancelled is not null then
         perform scheduler_internal.end_waiting(
             shard, v_cancelled, 'cancelled', 'cancelled before it started', v_now);

@@ -67,13 +67,17 @@ begin
     return query
     select i.execution_id, i.attempt,
            case when r.execution_id is null then 'lost'
-                when r.cancel_requested_at is not null then 'cancelled'
+                when c.is_requested then 'cancelled'
                 else 'timeout' end
     from unnest(execution_ids, attempts) i(execution_id, attempt)
     left join scheduler_internal.running r
       on r.worker_id = heartbeat.worker_id and r.execution_id = i.execution_id
      and r.attempt = i.attempt
-    where r.execution_id is null or r.cancel_requested_at is not null or r.deadline <= v_now;
+    cross join lateral (
+        select exists (select from scheduler_internal.cancel_requests x
+                       where x.execution_id = i.execution_id) as is_requested
+    ) c
+    where r.execution_id is null or c.is_requested or r.deadline <= v_now;
 end;
 $$;
 

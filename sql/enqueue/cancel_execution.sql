@@ -6,9 +6,10 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 -- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat).
--- Returns false when it had ended already: whoever is first, cancel or finish, wins, and there is
--- one end.
--- Locks: the execution's row. Writes: waiting and history, or running; audit_log.
+-- Returns false when it had ended already: whoever commits first, cancel or finish, wins, and there
+-- is one end.
+-- Locks: the row of an execution that waits; of one that runs none, because its worker must not
+-- wait for us. Writes: waiting and history, or cancel_requests; audit_log.
 -- Raises: P0002 for an unknown execution.
 declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
@@ -17,10 +18,10 @@ declare
 begin
     -- Twice: between the two statements it may pass from one table to the other.
     for i in 1..2 loop
-        update scheduler_internal.running r
-        set cancel_requested_at = coalesce(r.cancel_requested_at, v_now)
+        perform from scheduler_internal.running r
         where r.shard = v_shard and r.execution_id = cancel_execution.execution_id;
         if found then
+            perform scheduler_internal.request_cancel(v_shard, array[execution_id], v_now);
             perform scheduler_internal.audit('cancel_execution', execution_id, null);
             return true;
         end if;
@@ -29,7 +30,7 @@ begin
         for update;
         if found then
             perform scheduler_internal.end_waiting(v_shard, array[execution_id], 'cancelled',
-                format('cancelled by %s', session_user), v_now, by_client => true);
+                format('cancelled by %s', session_user), v_now, apart => true);
             perform scheduler_internal.release_held(v_shard, array[v_waiting.job_id], v_now);
             perform scheduler_internal.audit('cancel_execution', execution_id, null);
             return true;

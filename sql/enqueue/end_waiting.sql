@@ -7,7 +7,7 @@ create or replace function scheduler_internal.end_waiting(
     status text,
     reason text,
     at timestamptz,
-    by_client boolean default false
+    apart boolean default false
 )
 returns bigint
 language plpgsql
@@ -17,8 +17,8 @@ as $$
 -- Ends executions before they start: cancelled or expired. The attempt that never started takes a
 -- number, so that an end that is undone by retry_execution() and comes again has a row of its own.
 --
--- A client may keep its transaction open, and finish() must not wait for it: what is ended
--- by_client is counted in a row of the rollups of its own, under its process instead of the shard.
+-- A client may keep its transaction open, and finish() must not wait for it: then what ends is
+-- counted apart, in a row of the rollups under its process instead of the shard.
 -- Writes: waiting, history, dedup_keys, rollups. Returns how many there were.
 declare
     v_count bigint;
@@ -50,7 +50,7 @@ begin
             (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
              wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
         select date_trunc('minute', at),
-               case when by_client then - pg_backend_pid() else end_waiting.shard end,
+               case when apart then - pg_backend_pid() else end_waiting.shard end,
                g.queue, g.job_type, 0, 0,
                count(*) filter (where end_waiting.status = 'cancelled'),
                count(*) filter (where end_waiting.status = 'expired'), 0, 0, 0, 0, 0

@@ -8,7 +8,7 @@ as $$
 -- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its
 -- earlier attempts stay in the history. Returns false when it has not ended: it waits or runs
 -- already.
--- Writes: retried, waiting, dedup_keys, audit_log.
+-- Writes: retried, waiting, cancel_requests, dedup_keys, audit_log.
 -- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
 declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
@@ -37,6 +37,9 @@ begin
     if not found then
         return false;
     end if;
+    -- Who asked it to stop meant the run that has ended.
+    delete from scheduler_internal.cancel_requests c
+    where c.shard = v_shard and c.execution_id = retry_execution.execution_id;
     if v_end.dedup_key is not null then
         insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
         values (v_shard, v_end.dedup_key, v_end.execution_id)

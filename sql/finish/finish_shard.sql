@@ -33,7 +33,8 @@ declare
     v_exclusive uuid[];
 begin
     -- A tick that decides about a job's next fire holds its schedule: so take that before the
-    -- execution ends, and either the tick sees it ended or we see the fire that it held.
+    -- execution ends, and either the tick sees it ended or we see the fire that it held. Without
+    -- waiting, because a client who changes the job holds it too: then reap() lets the fire go.
     v_exclusive := array(
         select r.job_id
         from scheduler_internal.running r
@@ -42,8 +43,7 @@ begin
     if v_exclusive <> '{}' then
         perform from scheduler_internal.schedules s
         where s.shard = finish_shard.shard and s.job_id = any (v_exclusive)
-        order by s.job_id
-        for update;
+        for update skip locked;
     end if;
 
     -- The planner knows nothing here: the arrays are any length to it, and running was empty when
@@ -63,6 +63,11 @@ begin
           and ((r.execution_id, r.attempt) in (
                   select i.execution_id, i.attempt from input i)) is true
         returning r.*
+    ), unwanted as (
+        delete from scheduler_internal.cancel_requests c
+        where c.shard = finish_shard.shard
+          and c.execution_id = any (array(select g.execution_id from gone g))
+        returning c.execution_id
     ), matched as materialized (
         select g.*, i.execution_id as input_id, i.attempt as input_attempt, i.status,
                scheduler_internal.cap_document(i.result) as result,
@@ -72,7 +77,7 @@ begin
     ), judged as materialized (
         select m.*, p.policy as its_policy,
                m.status <> 'failed' or coalesce(m.error @> '{"retry": false}', false)
-               or m.cancel_requested_at is not null
+               or m.execution_id = any (array(select u.execution_id from unwanted u))
                or m.attempt - m.attempt_base >= (p.policy).max_attempts as final
         from matched m
         left join scheduler_internal.job_versions v

@@ -8,23 +8,27 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Lets the held fire of each of these jobs go, unless something of the job still is in its way.
--- Writes: waiting. Returns how many were let go.
+-- Lets the held fire of each of these jobs go, unless something of the job still is in its way, or
+-- somebody is about to cancel it: he may be long about it, so that is left to the next reap().
+-- Locks: held rows, SKIP LOCKED. Writes: waiting. Returns how many were let go.
 declare
     v_count bigint;
 begin
-    update scheduler_internal.waiting w
+    update scheduler_internal.waiting u
     set run_at = at
-    where w.shard = release_held.shard and w.job_id = any (job_ids) and w.fire_at is not null
-      and w.origin = 'f' and w.run_at = 'infinity'
-      and not exists (
-          select from scheduler_internal.running r
-          where r.shard = release_held.shard and r.job_id = w.job_id and r.fire_at is not null
-            and r.origin = 'f')
-      and not exists (
-          select from scheduler_internal.waiting o
-          where o.shard = release_held.shard and o.job_id = w.job_id and o.fire_at is not null
-            and o.origin = 'f' and o.run_at < 'infinity');
+    where u.shard = release_held.shard and u.execution_id = any (array(
+        select w.execution_id from scheduler_internal.waiting w
+        where w.shard = release_held.shard and w.job_id = any (job_ids) and w.fire_at is not null
+          and w.origin = 'f' and w.run_at = 'infinity'
+          and not exists (
+              select from scheduler_internal.running r
+              where r.shard = release_held.shard and r.job_id = w.job_id and r.fire_at is not null
+                and r.origin = 'f')
+          and not exists (
+              select from scheduler_internal.waiting o
+              where o.shard = release_held.shard and o.job_id = w.job_id and o.fire_at is not null
+                and o.origin = 'f' and o.run_at < 'infinity')
+        for update of w skip locked));
     get diagnostics v_count = row_count;
     return v_count;
 end;

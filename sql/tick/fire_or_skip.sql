@@ -11,10 +11,10 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Fires one instant, unless an earlier fire of the job has not ended: the overlap policy. Returns
 -- whether it fired; if not, the caller skips it.
--- Locks: running rows of the job where overlap is cancel_running. The caller holds the schedule
--- row, and finish() takes it before it ends an exclusive execution: so the answer holds until we
--- commit.
--- Writes: waiting; running and history where overlap is cancel_running.
+-- Locks: as cancel_fires() where overlap is cancel_running. The caller holds the schedule row. What
+-- we find alive may end before we commit, and then the fire that we hold for it is let go by
+-- finish() or reap(); what we find ended comes back only by hand.
+-- Writes: waiting; where overlap is cancel_running, as cancel_fires().
 declare
     v_held boolean := false;
     v_skip boolean := false;

@@ -21,10 +21,10 @@ as $$
 -- result is the same.
 --
 -- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
--- Rows of running and waiting where overlap is cancel_running, for at most 50 ms: a tick counts in
--- the rollups of one job before it comes to the executions of the next, and who holds those (reap,
--- release) may wait for the rollups. A job whose executions are held stays due for the next tick.
--- Writes: schedules, waiting, skipped_fires; running and history where overlap is cancel_running.
+-- Waiting rows where overlap is cancel_running, SKIP LOCKED too. lock_timeout is for what nobody
+-- has thought of: a job that makes us wait stays due for the next tick.
+-- Writes: schedules, waiting, skipped_fires; and where overlap is cancel_running, as
+-- cancel_fires().
 -- Raises: 22023 for a shard that does not exist. A broken schedule is set aside and does not stop
 -- the rest.
 declare

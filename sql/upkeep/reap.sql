@@ -42,6 +42,11 @@ begin
         union
         select w.shard from scheduler_internal.waiting w
         where w.run_at = 'infinity'
+        union
+        select c.shard from scheduler_internal.cancel_requests c
+        where not exists (
+            select from scheduler_internal.running r
+            where r.shard = c.shard and r.execution_id = c.execution_id)
         order by 1);
     foreach v_shard in array v_shards loop
         begin

@@ -10,7 +10,8 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 -- reap() on one shard. Returns how many executions were taken back.
--- Locks: running rows, SKIP LOCKED. Writes: running, waiting, history, rollups.
+-- Locks: running and waiting rows, SKIP LOCKED. Writes: running, cancel_requests, waiting, history,
+-- dedup_keys, rollups.
 declare
     v_silent uuid[];
     v_expired uuid[];
@@ -39,6 +40,7 @@ begin
     if v_expired <> '{}' then
         perform scheduler_internal.expire(shard, v_expired, at);
     end if;
+    perform scheduler_internal.settle_cancels(shard, at);
     v_held := array(
         select distinct w.job_id from scheduler_internal.waiting w
         where w.shard = reap_shard.shard and w.run_at = 'infinity');

@@ -10,7 +10,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Ends attempts whose worker has fallen silent: back to wait, at once; after the third crash, or
 -- where a cancel was asked for, to the end. Rows must be locked by the caller.
--- Writes: running, history, waiting, dedup_keys, rollups. Returns how many there were.
+-- Writes: running, cancel_requests, history, waiting, dedup_keys, rollups. Returns how many there
+-- were.
 declare
     v_ended uuid[];
     v_count bigint;
@@ -21,10 +22,18 @@ begin
         delete from scheduler_internal.running r
         where r.shard = take_back.shard and r.execution_id = any (execution_ids)
         returning r.*
+    ), unwanted as (
+        delete from scheduler_internal.cancel_requests c
+        where c.shard = take_back.shard
+          and c.execution_id = any (array(select g.execution_id from gone g))
+        returning c.execution_id
     ), judged as materialized (
-        select g.*, g.crashes + 1 >= 3 or g.cancel_requested_at is not null as final,
-               case when g.cancel_requested_at is null then 'failed' else 'cancelled' end as status
+        select g.*, g.crashes + 1 >= 3 or u.is_so as final,
+               case when u.is_so then 'cancelled' else 'failed' end as status
         from gone g
+        cross join lateral (
+            select g.execution_id = any (array(select x.execution_id from unwanted x)) as is_so
+        ) u
     ), remembered as (
         insert into scheduler_internal.history
             (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at,

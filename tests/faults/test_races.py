@@ -28,6 +28,12 @@ CLAIM = "select execution_id, attempt from scheduler.claim(%s)"
 FINISH = """
     select execution_id from scheduler.finish(%s, array[%s::uuid], array[%s::integer], array[%s])
 """
+CANCEL = "select scheduler.cancel_execution(%s)"
+REQUESTS = "select count(*) from scheduler_internal.cancel_requests"
+STOP = """
+    select reason
+    from scheduler.heartbeat(%s, execution_ids => array[%s::uuid], attempts => array[%s::integer])
+"""
 VERDICTS = "select verdict from scheduler.fires where job_id = %s order by fire_at"
 ENDS = "select attempt, status, final from scheduler.attempts where execution_id = %s order by attempt"
 
@@ -114,6 +120,7 @@ class TestTicks:
                 end if;
                 return scheduler_internal.next_instant_itself(spec, timezone, after);
             end $$;
+            alter function scheduler.tick_shard reset lock_timeout;  -- it is to stop here for longer
         """)
         stage.at(1, stage.a)
         stage.at(2, stage.b, stage.watcher)
@@ -146,27 +153,56 @@ class TestEnds:
     def test_finish_before_cancel(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
 
-        def cancel(conn: Db) -> Any:
-            return value(conn, "select scheduler.cancel_execution(%s)", execution_id)
-
-        stage.a.execute("begin")
-        assert finish(stage.a, worker_id, execution_id, 1)
-        with waiting(stage.watcher, stage.b, cancel) as cancelled:
-            stage.a.execute("commit")
-            assert cancelled.result() is False
+        with stage.a.transaction():
+            assert finish(stage.a, worker_id, execution_id, 1)
+            assert value(stage.b, CANCEL, execution_id) is True  # it has not ended yet
+        assert value(stage.b, CANCEL, execution_id) is False
         assert rows(stage.watcher, ENDS, execution_id) == [(1, "succeeded", True)]
+        assert value(stage.b, REQUESTS) == 1
+        assert value(stage.b, "select scheduler.reap()") == 0
+        assert value(stage.b, REQUESTS) == 0
 
     def test_cancel_before_finish(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
-        stage.a.execute("begin")
-        assert value(stage.a, "select scheduler.cancel_execution(%s)", execution_id)
-        with waiting(
-            stage.watcher, stage.b, lambda conn: finish(conn, worker_id, execution_id, 1, "failed")
-        ) as finished:
-            stage.a.execute("commit")
-            assert finished.result()
+        with stage.a.transaction():
+            assert value(stage.a, CANCEL, execution_id)
+            assert value(stage.b, CANCEL, execution_id)
+        assert value(stage.watcher, REQUESTS) == 2
+        assert finish(stage.b, worker_id, execution_id, 1, "failed")
         # Asked to stop, it failed: that is not tried again.
         assert rows(stage.watcher, ENDS, execution_id) == [(1, "failed", True)]
+        assert value(stage.watcher, REQUESTS) == 0
+
+    @pytest.mark.parametrize("claimed_again", [False, True])
+    def test_cancel_that_commits_after_a_failure(self, stage: Stage, claimed_again: bool) -> None:
+        """The next attempt does not start; one that has started is stopped."""
+        worker_id, execution_id = self.claimed(stage)
+        with stage.a.transaction():
+            assert value(stage.a, CANCEL, execution_id)
+            assert finish(stage.b, worker_id, execution_id, 1, "failed")
+            stage.at(9)
+            assert rows(stage.b, STOP, worker_id, execution_id, 1) == [("lost",)]
+            stage.at(18)
+            if claimed_again:
+                assert rows(stage.b, CLAIM, worker_id) == [(execution_id, 2)]
+        assert value(stage.b, "select scheduler.reap()") == 0
+        if claimed_again:
+            assert rows(stage.b, STOP, worker_id, execution_id, 2) == [("cancelled",)]
+            assert finish(stage.b, worker_id, execution_id, 2, "cancelled")
+        assert rows(stage.b, CLAIM, worker_id) == []
+        status = "select status from scheduler.get_execution(%s)"
+        assert value(stage.watcher, status, execution_id) == "cancelled"
+        assert value(stage.watcher, REQUESTS) == 0
+
+    def test_late_cancel_does_not_meet_a_retry_by_hand(self, stage: Stage) -> None:
+        worker_id, execution_id = self.claimed(stage)
+        with stage.a.transaction():
+            assert value(stage.a, CANCEL, execution_id)
+            assert finish(stage.b, worker_id, execution_id, 1)
+        assert value(stage.b, "select scheduler.retry_execution(%s)", execution_id)
+        assert value(stage.b, "select scheduler.reap()") == 0
+        assert rows(stage.b, CLAIM, worker_id) == [(execution_id, 2)]
+        assert rows(stage.b, STOP, worker_id, execution_id, 2) == []
 
     def test_reap_before_finish(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
@@ -287,15 +323,13 @@ class TestQueueOne:
         stage.at(2)
         return job_id, shard, worker_id, execution_id
 
-    def test_end_waits_for_the_tick_and_lets_its_fire_go(self, stage: Stage) -> None:
+    def test_end_does_not_wait_for_the_tick_and_its_fire_is_let_go(self, stage: Stage) -> None:
         job_id, shard, worker_id, execution_id = self.running(stage)
-        stage.a.execute("begin")
-        assert tick(stage.a, shard) == 1
-        with waiting(
-            stage.watcher, stage.b, lambda conn: finish(conn, worker_id, execution_id, 1)
-        ) as finished:
-            stage.a.execute("commit")
-            assert finished.result()
+        with stage.a.transaction():
+            assert tick(stage.a, shard) == 1
+            assert finish(stage.b, worker_id, execution_id, 1)
+        assert value(stage.watcher, self.HELD) == 1
+        assert value(stage.watcher, "select scheduler.reap()") == 0
         assert value(stage.watcher, self.HELD) == 0
         assert len(rows(stage.watcher, CLAIM, worker_id)) == 1
         assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 2
@@ -490,24 +524,25 @@ class TestLockOrder:
             assert claimed.result() == []
             assert finished.result() == []
 
-    def test_tick_does_not_wait_for_executions_that_another_holds(self, stage: Stage) -> None:
+    @pytest.mark.parametrize("table", ["waiting", "running"])
+    def test_tick_does_not_wait_for_executions_that_another_holds(self, stage: Stage, table: str) -> None:
         """Who holds them may wait for the rollups, which the tick holds from an earlier job."""
         job_id, shard = stage.create_job(overlap="cancel_running")
         worker_id = stage.register()
         stage.at(1)
         assert tick(stage.watcher, shard) == 1
-        [(execution_id, _)] = rows(stage.watcher, CLAIM, worker_id)
+        if table == "running":
+            [(execution_id, _)] = rows(stage.watcher, CLAIM, worker_id)
         stage.at(2)
         with stage.a.transaction():
-            stage.a.execute(
-                "select from scheduler_internal.running where execution_id = %s for update", [execution_id]
-            )
-            assert tick(stage.b, shard) == 0
-        assert tick(stage.b, shard) == 1
-        stop = (
-            "select reason from scheduler.heartbeat(%s, execution_ids => array[%s::uuid], attempts => '{1}')"
-        )
-        assert rows(stage.watcher, stop, worker_id, execution_id) == [("cancelled",)]
+            stage.a.execute(f"select from scheduler_internal.{table} for update".encode())
+            assert tick(stage.b, shard) == 1
+        if table == "running":
+            assert rows(stage.watcher, STOP, worker_id, execution_id, 1) == [("cancelled",)]
+            assert finish(stage.watcher, worker_id, execution_id, 1, "cancelled")
+        assert value(stage.watcher, "select scheduler.reap()") == 0
+        states = "select status, run_at is null from scheduler.executions order by fire_at"
+        assert rows(stage.watcher, states) == [("cancelled", False), ("ready", False)]
         assert rows(stage.watcher, VERDICTS, job_id) == [("fired",)] * 2
 
     def enqueue(
