@@ -44,7 +44,23 @@ to scheduler_client, scheduler_reader, scheduler_admin;
 grant select on scheduler.audit_log to scheduler_reader, scheduler_admin;
 
 grant execute on function
-    scheduler.get_execution(uuid)
+    scheduler.list_audit(text, uuid, text, text, timestamptz, timestamptz, text, integer)
+to scheduler_reader, scheduler_admin;
+
+grant execute on function
+    scheduler.get_execution(uuid),
+    scheduler.get_job_json(uuid),
+    scheduler.get_execution_json(uuid),
+    scheduler.list_jobs(text, text, text, text, boolean, text, integer),
+    scheduler.list_executions(
+        text, uuid, text, text, text, timestamptz, timestamptz, text, text, integer),
+    scheduler.list_fires(uuid, timestamptz, timestamptz, text, integer),
+    scheduler.list_attempts(uuid, text, integer),
+    scheduler.list_queues(),
+    scheduler.list_workers(),
+    scheduler.list_stats(timestamptz, timestamptz, interval, text, text),
+    scheduler.preview_json(text, text, integer, timestamptz, text),
+    scheduler.preview_job_json(uuid, integer, timestamptz)
 to scheduler_client, scheduler_reader, scheduler_admin;
 
 grant execute on function
@@ -61,9 +77,13 @@ grant execute on function
     scheduler.put_job(
         text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval, interval,
         interval, interval, text, interval, integer, text, text, interval, timestamptz,
-        timestamptz, text[]),
-    scheduler.update_job(uuid, jsonb),
-    scheduler.delete_job(uuid),
+        timestamptz, text[], integer),
+    scheduler.replace_job(
+        uuid, text, jsonb, text, text, jsonb, text, integer, integer, text, interval, interval,
+        interval, interval, text, interval, integer, text, text, interval, timestamptz,
+        timestamptz, text[], integer),
+    scheduler.update_job(uuid, jsonb, integer),
+    scheduler.delete_job(uuid, integer),
     scheduler.pause_job(uuid, text),
     scheduler.resume_job(uuid),
     scheduler.trigger_job(uuid, jsonb, timestamptz),

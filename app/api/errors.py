@@ -76,6 +76,7 @@ SQLSTATES: dict[str, tuple[int, str]] = {
     "JB001": (409, "no-lease"),
     "JB002": (422, "idempotency-key-reused"),
     "JB003": (409, "idempotency-key-in-flight"),
+    "JB004": (412, "version-mismatch"),
     "08": (503, "database-unavailable"),
     "53": (503, "database-unavailable"),
     "57014": (503, "database-too-slow"),

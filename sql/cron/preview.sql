@@ -17,17 +17,7 @@ declare
         schedule => schedule, timezone => v_timezone, dst => dst);
     v_instant timestamptz := coalesce(after, scheduler.now());
 begin
-    if n is null or n not between 1 and 10000 then
-        raise exception using
-            errcode = '22023',
-            message = format('n is %s', coalesce(n::text, 'null')),
-            hint = 'Ask for 1 to 10000 instants.';
-    elsif v_instant not between timestamptz '1900-01-01 00:00+00' and '9000-01-01 00:00+00' then
-        raise exception using
-            errcode = '22023',
-            message = format('after is %s', v_instant),
-            hint = 'Give a time in the years 1900 to 8999.';
-    end if;
+    perform scheduler_internal.check_preview(n, v_instant);
     for i in 1..n loop
         v_instant := scheduler_internal.next_instant(v_spec, v_timezone, v_instant);
         exit when v_instant is null;

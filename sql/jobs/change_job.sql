@@ -1,6 +1,11 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.change_job(
+    uuid, scheduler_internal.job_definition);
+
 create or replace function scheduler_internal.change_job(
     job_id uuid,
-    definition scheduler_internal.job_definition
+    definition scheduler_internal.job_definition,
+    expected_version integer default null
 )
 returns void
 language plpgsql
@@ -12,13 +17,14 @@ as $$
 -- Locks: the job row, then the schedule row. Writes: jobs, job_versions, schedules, waiting,
 -- audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a wrong schedule; 42501 where the API key at hand may
--- not change such a job.
+-- not change such a job; JB004 where the job is not at the expected version.
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
     v_now timestamptz;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    perform scheduler_internal.check_version(v_job.version, expected_version);
     v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
@@ -46,5 +52,6 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.change_job(uuid, scheduler_internal.job_definition) is
+comment on function scheduler_internal.change_job(
+    uuid, scheduler_internal.job_definition, integer) is
     'Gives a job a new version; the same definition again changes nothing';

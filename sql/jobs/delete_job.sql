@@ -1,4 +1,10 @@
-create or replace function scheduler.delete_job(job_id uuid)
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler.delete_job(uuid);
+
+create or replace function scheduler.delete_job(
+    job_id uuid,
+    expected_version integer default null
+)
 returns void
 language plpgsql
 volatile
@@ -8,11 +14,12 @@ as $$
 -- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or
 -- run go on, and the history stays until its retention ends.
 -- Locks: the job row, then the schedule row. Writes: schedules, jobs, job_names, audit_log.
--- Raises: P0002 for an unknown job.
+-- Raises: P0002 for an unknown job; JB004 where it is not at the expected version.
 declare
     v_job scheduler_internal.jobs;
 begin
     v_job := scheduler_internal.lock_job(job_id);
+    perform scheduler_internal.check_version(v_job.version, expected_version);
     perform scheduler_internal.settle_job(v_job, scheduler.now());
     delete from scheduler_internal.schedules s
     where s.shard = v_job.shard and s.job_id = v_job.job_id;
@@ -22,5 +29,5 @@ begin
 end;
 $$;
 
-comment on function scheduler.delete_job(uuid) is
+comment on function scheduler.delete_job(uuid, integer) is
     'Ends a job. Its waiting and running executions go on; cancel them with cancel_execution()';

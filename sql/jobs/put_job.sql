@@ -1,3 +1,9 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler.put_job(
+    text, text, jsonb, text, text, jsonb, text, integer, integer, text, interval, interval,
+    interval, interval, text, interval, integer, text, text, interval, timestamptz,
+    timestamptz, text[]);
+
 create or replace function scheduler.put_job(
     name text,
     job_type text,
@@ -21,7 +27,8 @@ create or replace function scheduler.put_job(
     jitter interval default '0',
     starts_at timestamptz default null,
     ends_at timestamptz default null,
-    tags text[] default '{}'
+    tags text[] default '{}',
+    expected_version integer default null
 )
 returns uuid
 language sql
@@ -33,15 +40,16 @@ as $$
     -- and an unchanged schedule keeps its next fire.
     -- Locks: as change_job(). Writes: jobs, job_versions, schedules, audit_log; and job_names when
     -- new.
-    -- Raises: 22023 for whatever in it is wrong.
+    -- Raises: 22023 for whatever in it is wrong; JB004 where the job is not at the expected
+    -- version.
     select scheduler_internal.save_job(
         name,
         row(job_type, target, schedule, timezone, payload, queue, priority, max_attempts, backoff,
             backoff_base, backoff_max, timeout, expires_after, misfire, misfire_window, misfire_cap,
             overlap, dst, jitter, starts_at, ends_at, tags)::scheduler_internal.job_definition,
-        replace_existing => true)
+        replace_existing => true, expected_version => expected_version)
 $$;
 
 comment on function scheduler.put_job is
     'Creates or updates the job of this name and returns its id. Idempotent: the same definition '
-    'again writes nothing';
+    'again writes nothing. With an expected_version only a job that is at it';

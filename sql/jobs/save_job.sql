@@ -1,7 +1,12 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.save_job(
+    text, scheduler_internal.job_definition, boolean);
+
 create or replace function scheduler_internal.save_job(
     name text,
     definition scheduler_internal.job_definition,
-    replace_existing boolean
+    replace_existing boolean,
+    expected_version integer default null
 )
 returns uuid
 language plpgsql
@@ -12,7 +17,8 @@ as $$
 -- Locks: job_names row (by its unique key, for a new name), then as
 -- change_job().
 -- Writes: job_names, jobs, job_versions, schedules, audit_log; nothing when nothing changed.
--- Raises: 22023 for a wrong definition; 23505 when the name exists and replace_existing is false.
+-- Raises: 22023 for a wrong definition; 23505 when the name exists and replace_existing is false;
+-- JB004 when it is not at the expected version.
 declare
     v_definition scheduler_internal.job_definition;
     v_job_id uuid;
@@ -40,7 +46,7 @@ begin
                 'Use scheduler.put_job to create or update, or choose another name.', '23505');
         end if;
         begin
-            perform scheduler_internal.change_job(v_taken, v_definition);
+            perform scheduler_internal.change_job(v_taken, v_definition, expected_version);
             return v_taken;
         exception when no_data_found then
             -- Deleted while we waited for its lock: the name is free now.
@@ -50,6 +56,7 @@ begin
         end;
     end loop;
 
+    perform scheduler_internal.check_version(0, expected_version);
     insert into scheduler_internal.jobs
         (shard, job_id, name, version, created_at, created_by, updated_at)
     values (scheduler.get_shard_id(v_job_id), v_job_id, name, 1, v_now, session_user, v_now);
@@ -59,5 +66,6 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.save_job(text, scheduler_internal.job_definition, boolean) is
+comment on function scheduler_internal.save_job(
+    text, scheduler_internal.job_definition, boolean, integer) is
     'What create_job and put_job have in common';

@@ -1,4 +1,11 @@
-create or replace function scheduler.update_job(job_id uuid, changes jsonb)
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler.update_job(uuid, jsonb);
+
+create or replace function scheduler.update_job(
+    job_id uuid,
+    changes jsonb,
+    expected_version integer default null
+)
 returns void
 language plpgsql
 volatile
@@ -7,7 +14,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Changes the named attributes of a job, and only those.
 -- Locks, Writes: as change_job().
--- Raises: P0002 for an unknown job; 22023 for an unknown attribute or a wrong value.
+-- Raises: P0002 for an unknown job; 22023 for an unknown attribute or a wrong value; JB004 where
+-- the job is not at the expected version.
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
@@ -20,6 +28,7 @@ begin
             'Write ''{"schedule": "@daily"}''.');
     end if;
     v_job := scheduler_internal.lock_job(job_id);
+    perform scheduler_internal.check_version(v_job.version, expected_version);
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
     select k into v_unknown from jsonb_object_keys(changes) k where not to_jsonb(v_old) ? k limit 1;
@@ -40,6 +49,7 @@ begin
 end;
 $$;
 
-comment on function scheduler.update_job(uuid, jsonb) is
+comment on function scheduler.update_job(uuid, jsonb, integer) is
     'Changes the named attributes of a job: update_job(id, ''{"schedule": "@daily", "timeout": "5 '
-    'minutes"}''). An unchanged schedule keeps its next fire';
+    'minutes"}''). An unchanged schedule keeps its next fire. With an expected_version only if it '
+    'is at it';

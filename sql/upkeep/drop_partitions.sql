@@ -14,14 +14,17 @@ declare
 begin
     perform set_config('lock_timeout', '200ms', true);
     for v_partition in
-        select c.relname, to_date(right(c.relname, 8), 'YYYYMMDD') as day
+        -- Digits compare as their days do. No to_date(): the planner may ask it of every table in
+        -- the database before it looks which of them are partitions.
+        select c.relname, right(c.relname, 8) as day
         from pg_inherits i
         join pg_class c on c.oid = i.inhrelid
         where i.inhparent = to_regclass('scheduler_internal.' || quote_ident(parent))
-          and to_date(right(c.relname, 8), 'YYYYMMDD') < before
+          and right(c.relname, 8) < to_char(before, 'YYYYMMDD') collate "C"
         order by 2
     loop
-        continue when parent = 'history' and scheduler_internal.is_awaited(v_partition.day);
+        continue when parent = 'history' and scheduler_internal.is_awaited(
+            to_date(v_partition.day, 'YYYYMMDD'));
         begin
             execute format('drop table scheduler_internal.%I', v_partition.relname);
             v_count := v_count + 1;

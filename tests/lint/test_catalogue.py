@@ -57,7 +57,7 @@ def test_tables_and_types_are_described(db: Connection[Any]) -> None:
     """Private ones too; a partition says what its parent does."""
     bare = """
         select c.oid::regclass::text from pg_class c
-        where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind in ('r', 'p', 'c')
+        where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind in ('r', 'p', 'c', 'v')
             and not c.relispartition and c.relname <> 'alembic_version'
             and coalesce(obj_description(c.oid, 'pg_class'), obj_description(c.reltype, 'pg_type')) is null
     """
@@ -83,7 +83,7 @@ def test_every_function_has_its_file(db: Connection[Any]) -> None:
         where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[])
         union
         select c.relname from pg_class c
-        where c.relnamespace = 'scheduler'::regnamespace and c.relkind = 'v'
+        where c.relnamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and c.relkind = 'v'
     """
     files = {path.stem for path in repeatable_files()} - {"grants"}
     assert set(column(db, objects)) == files
