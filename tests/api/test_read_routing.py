@@ -1,0 +1,226 @@
+"""Reads over a primary and two replicas: what was written is read, whoever is late, frozen or gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import httpx
+import psycopg
+import pytest
+
+from app.api.config import ApiSettings
+from app.cluster import Cluster
+from tests.api.conftest import MAKE_KEYS
+from tests.support.api import RunningApi
+from tests.support.program import wait_until
+from tests.support.topology import Topology
+
+pytestmark = [pytest.mark.slow, pytest.mark.direct]
+
+TOKEN = "X-Consistency-Token"
+DELAY = "2s"
+
+
+@pytest.fixture(scope="module")
+def key(topology: Topology) -> str:
+    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+        row = conn.execute(MAKE_KEYS, [["admin"]]).fetchone()
+    assert row is not None
+    topology.wait_until_replayed()
+    return str(row[1])
+
+
+@pytest.fixture
+def api(topology: Topology, key: str) -> Iterator[RunningApi]:
+    environ = topology.environ()
+    settings = ApiSettings(
+        write_conninfo=environ["DB_WRITE_CONNECTION_STRING"],
+        direct_conninfo=environ["DB_DIRECT_CONNECTION_STRING"],
+        replicas=(environ["DB_READ_REPLICA_1"], environ["DB_READ_REPLICA_2"]),
+        redis_url=environ["REDIS_URL"],
+        redis_password=environ["REDIS_PASSWORD"],
+        node_id="test",
+        port=0,
+        pool_size=4,
+    )
+    with RunningApi(settings, keys={"admin": key}) as running:
+        router = running.app.database.router
+        wait_until(lambda: all(source.status == "up" for source in router.replicas), "both replicas are up")
+        yield running
+
+
+@contextmanager
+def late(topology: Topology, *numbers: int) -> Iterator[None]:
+    """Has replicas replay two seconds late."""
+    for number in numbers:
+        topology.replicas[number].set_delay(DELAY)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            topology.replicas[number].set_delay("0")
+        topology.wait_until_replayed()
+
+
+@contextmanager
+def closed(topology: Topology) -> Iterator[None]:
+    """Has nobody reach the primary."""
+    topology.pooler.kill()
+    try:
+        yield
+    finally:
+        topology.pooler.restart()
+
+
+@contextmanager
+def frozen(cluster: Cluster) -> Iterator[None]:
+    """Has a server's processes stand still, so that it takes connections and answers nothing."""
+    pid = cluster.pid()
+    stopped = [
+        int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal() and parent(path) == pid
+    ]
+    for each in (pid, *stopped):
+        assert each is not None
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in (pid, *stopped):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(each or 0, signal.SIGCONT)
+
+
+def parent(process: Path) -> int:
+    """Returns the parent of a process in /proc."""
+    try:
+        return int((process / "stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+@contextmanager
+def readers(api: RunningApi, paths: list[str], *, count: int = 4) -> Iterator[list[httpx.Response]]:
+    """Has so many clients read while the block runs, past the cache; every one of their answers is kept."""
+    answers: list[httpx.Response] = []
+    done = threading.Event()
+
+    def read(number: int) -> None:
+        with httpx.Client(base_url=api.url, headers={"Cache-Control": "no-cache"}, timeout=20) as client:
+            client.headers["Authorization"] = f"Bearer {api.keys['admin']}"
+            while not done.is_set():
+                answers.extend(client.get(path) for path in paths[number:] + paths[:number])
+
+    with ThreadPoolExecutor(count) as pool:
+        tasks = [pool.submit(read, number % len(paths)) for number in range(count)]
+        try:
+            yield answers
+        finally:
+            done.set()
+        for task in tasks:
+            task.result()
+
+
+def enqueue(client: httpx.Client) -> tuple[str, str]:
+    """Makes an execution and returns its path and the token."""
+    answer = client.post("/v1/executions", json={"job_type": "python", "target": "noop", "payload": 1})
+    assert answer.status_code == 201, answer.text
+    return answer.headers["Location"], answer.headers[TOKEN]
+
+
+@pytest.mark.parametrize("numbers", [(0,), (0, 1)], ids=["one replica late", "both late"])
+def test_what_was_written_is_read(topology: Topology, api: RunningApi, numbers: tuple[int, ...]) -> None:
+    client = api.client()
+    with late(topology, *numbers):
+        for _ in range(40):
+            path, token = enqueue(client)
+            answer = client.get(path, headers={TOKEN: token})
+            assert answer.status_code == 200, answer.text
+            assert int(answer.headers[TOKEN], 16) >= int(token, 16)
+
+
+def test_who_brings_no_token_may_see_the_past(topology: Topology, api: RunningApi) -> None:
+    """The test above is worth something: without the token the late replica answers, and does not know."""
+    client = api.client()
+    with late(topology, 0, 1):
+        path, _ = enqueue(client)
+        assert client.get(path).status_code == 404
+
+
+def test_a_change_of_a_job_is_read_by_its_token(topology: Topology, api: RunningApi) -> None:
+    client = api.client()
+    job = {"name": f"job {uuid4()}", "job_type": "http", "target": {"url": "https://example.com/"}}
+    path = client.post("/v1/jobs", json=job).headers["Location"]
+    with late(topology, 0, 1):
+        for priority in range(20):
+            token = client.patch(path, json={"priority": priority}).headers[TOKEN]
+            assert client.get(path, headers={TOKEN: token}).json()["priority"] == priority
+
+
+def test_reads_go_to_replicas(topology: Topology, api: RunningApi) -> None:
+    """While the primary's door is shut nobody notices."""
+    path, _ = enqueue(api.client())
+    topology.wait_until_replayed()
+    assert api.app.ring is not None
+    with closed(topology):
+        api.app.ring.forget()  # so that the key, too, has to be looked up on a replica
+        with readers(api, [path, "/v1/jobs", "/v1/executions"]) as answers:
+            wait_until(lambda: len(answers) > 100, "100 answers")
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.alone
+def test_a_killed_replica_costs_no_answer(topology: Topology, api: RunningApi) -> None:
+    paths = [enqueue(api.client())[0], "/v1/jobs", "/v1/executions?limit=5"]
+    topology.wait_until_replayed()
+    replica = topology.replicas[0]
+    source = api.app.database.router.replicas[0]
+    with readers(api, paths) as answers:
+        wait_until(lambda: len(answers) > 50, "readers read")
+        replica.kill()
+        wait_until(lambda: source.status == "down", "its end is noticed")
+        so_far = len(answers)
+        wait_until(lambda: len(answers) > so_far + 100, "readers read on")
+        replica.start()
+        wait_until(lambda: source.status == "up", "it is back")
+        so_far = len(answers)
+        wait_until(lambda: len(answers) > so_far + 50, "readers read on")
+    assert {answer.status_code for answer in answers} == {200}
+
+
+@pytest.mark.alone
+def test_a_frozen_replica_costs_no_answer(topology: Topology, api: RunningApi) -> None:
+    paths = [enqueue(api.client())[0], "/v1/jobs", "/v1/executions?limit=5"]
+    topology.wait_until_replayed()
+    source = api.app.database.router.replicas[1]
+    with readers(api, paths) as answers:
+        wait_until(lambda: len(answers) > 50, "readers read")
+        with frozen(topology.replicas[1].cluster):
+            wait_until(lambda: source.status == "down", "it is noticed")
+            so_far = len(answers)
+            wait_until(lambda: len(answers) > so_far + 100, "readers read on")
+        wait_until(lambda: source.status == "up", "it is back")
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, api: RunningApi) -> None:
+    paths = ["/v1/jobs", "/v1/executions?limit=5"]
+    with readers(api, paths) as answers:
+        for _ in range(10):
+            so_far = len(answers)
+            topology.provoke_conflict("scheduler_internal.jobs, scheduler_internal.waiting")
+            wait_until(lambda so_far=so_far: len(answers) > so_far + 20, "readers read on")  # type: ignore[misc]
+    assert {answer.status_code for answer in answers} == {200}
+
+
+def test_no_token_of_the_future_hangs(api: RunningApi) -> None:
+    """A made-up token asks for what nobody has: the primary answers, at once."""
+    answer = api.client().get("/v1/jobs", headers={TOKEN: "7" * 16})
+    assert answer.status_code == 200
