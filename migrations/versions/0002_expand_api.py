@@ -1,4 +1,4 @@
-"""What the REST API keeps: keys, answers for repeated requests, columns of the audit log, marks, totals."""
+"""What the REST API keeps: keys, answers, columns of the audit log, marks, totals; requests to cancel."""
 
 from __future__ import annotations
 
@@ -12,3 +12,4 @@ def upgrade() -> None:
     """Creates what the files say."""
     run_file(STATE / "07_api.sql")
     run_file(STATE / "08_status.sql")
+    run_file(STATE / "09_cancel_requests.sql")

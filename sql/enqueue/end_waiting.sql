@@ -1,5 +1,9 @@
 -- squawk-ignore ban-drop-function
 drop function if exists scheduler_internal.end_waiting(integer, uuid[], text, text, timestamptz);
+-- Its last argument had another name.
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.end_waiting(
+    integer, uuid[], text, text, timestamptz, boolean);
 
 create or replace function scheduler_internal.end_waiting(
     shard integer,

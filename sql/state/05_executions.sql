@@ -68,6 +68,7 @@ create table scheduler_internal.running (
     created_at timestamptz not null,
     fire_at timestamptz,
     expires_at timestamptz,
+    cancel_requested_at timestamptz,
     job_id uuid,
     token uuid,
     job_version integer,
@@ -96,22 +97,6 @@ create index running_worker_id_idx on scheduler_internal.running (worker_id);
 create unique index running_job_id_fire_at_idx
     on scheduler_internal.running (job_id, fire_at, shard)
     where fire_at is not null;
-
-create table scheduler_internal.cancel_requests (
-    shard integer not null,
-    execution_id uuid not null,
-    request_id uuid not null,
-    requested_at timestamptz not null,
-    primary key (execution_id, request_id, shard)
-) with (
-    autovacuum_vacuum_scale_factor = 0,      -- nearly always empty, and every finish looks into it
-    autovacuum_vacuum_threshold = 200,
-    vacuum_truncate = off
-);
-comment on table scheduler_internal.cancel_requests is
-    'Wishes that a running execution stop, until it has ended. Apart from running, so that whoever '
-    'asks locks no row that its worker needs, and under an id of their own, so that two who ask do '
-    'not wait for each other';
 
 create table scheduler_internal.dedup_keys (
     shard integer not null,
