@@ -116,6 +116,31 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     api_drain_seconds: Annotated[str, _means("api: how long it waits for its requests to end")] = _variable(
         "PGTICK_API_DRAIN_SECONDS", "25"
     )
+    rate_limit: Annotated[str, _means("api: on, or off for no limits")] = _variable("PGTICK_RATE_LIMIT", "on")
+    rate_limit_global: Annotated[str, _means("api: requests of all clients, a second:at once")] = _variable(
+        "PGTICK_RATE_LIMIT_GLOBAL", "20000:40000"
+    )
+    rate_limit_client: Annotated[str, _means("api: requests of one client, a second:at once")] = _variable(
+        "PGTICK_RATE_LIMIT_CLIENT", "5000:10000"
+    )
+    rate_limit_read: Annotated[str, _means("api: reads of one client")] = _variable(
+        "PGTICK_RATE_LIMIT_READ", "5000:10000"
+    )
+    rate_limit_write: Annotated[str, _means("api: writes of one client")] = _variable(
+        "PGTICK_RATE_LIMIT_WRITE", "2000:4000"
+    )
+    rate_limit_bulk: Annotated[str, _means("api: bulk enqueues and backfills of one client")] = _variable(
+        "PGTICK_RATE_LIMIT_BULK", "50:100"
+    )
+    rate_limit_auth: Annotated[str, _means("api: unknown keys from one address")] = _variable(
+        "PGTICK_RATE_LIMIT_AUTH", "20:40"
+    )
+    rate_limit_instances: Annotated[
+        str, _means("api: among how many processes limits are shared without Redis")
+    ] = _variable("PGTICK_RATE_LIMIT_INSTANCES", "1")
+    trusted_proxies: Annotated[str | None, _means("api: networks whose X-Forwarded-For is believed")] = (
+        _variable("PGTICK_TRUSTED_PROXIES", None)
+    )
     log_format: Annotated[str, _means("auto, console or json")] = _variable("PGTICK_LOG_FORMAT", "auto")
     replicas: tuple[str, ...] = ()
 

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Send
 
 from app.api.context import SCOPES, Context, Key, context_of
 from app.api.database import Database
 from app.api.errors import Problem, problem_of, send_problem
+from app.api.limits import Limiter
 from app.api.queries import Read
 
 BELIEVED_SECONDS = 2.0
@@ -45,9 +46,13 @@ class KeyRing:
         self._look_up = look_up
         self._known: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
 
-    async def find(self, secret: bytes) -> Key | None:
-        """Returns the key of a secret, if it is valid."""
-        digest = hashlib.sha256(secret).digest()
+    def remembers(self, digest: bytes) -> bool:
+        """Tells whether this was a key when it was last looked up."""
+        found = self._known.get(digest)
+        return found is not None and found[1] is not None
+
+    async def find(self, digest: bytes) -> Key | None:
+        """Returns the key of a secret that has this SHA-256, if it is valid."""
         found = self._known.get(digest)
         now = time.monotonic()
         if found is None or now - found[0] > BELIEVED_SECONDS:
@@ -88,19 +93,20 @@ def look_up_in(database: Database) -> Callable[[bytes], Awaitable[Key | None]]:
 class AuthLayer:
     """Names the caller, or turns him away."""
 
-    def __init__(self, app: ASGIApp, ring: KeyRing | None) -> None:
+    def __init__(self, app: ASGIApp, ring: KeyRing | None, limiter: Limiter | None) -> None:
         """Without a ring everybody may do everything."""
         self._app = app
         self._ring = ring
+        self._limiter = limiter
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answers 401 where a key is needed and none, or no valid one, is shown."""
         context = context_of(scope)
         if self._ring is None:
             context.key = EVERYBODY
         elif not is_public(scope["path"]):
             try:
-                context.key = await self._authenticate(scope, self._ring)
+                context.key = await self._authenticate(scope, context, self._ring)
             except Problem as problem:
                 await send_problem(scope, send, problem)
                 return
@@ -109,23 +115,28 @@ class AuthLayer:
                 return
         await self._app(scope, receive, send)
 
-    async def _authenticate(self, scope: Scope, ring: KeyRing) -> Key:
+    async def _authenticate(self, scope: HTTPScope, context: Context, ring: KeyRing) -> Key:
         secret = _bearer(scope)
         if secret is None:
             raise Problem(
                 401,
                 "no-key",
                 "this needs an API key",
-                hint="send `Authorization: Bearer KEY`; scheduler.create_api_key() makes one",
+                hint="send `Authorization: Bearer KEY`; `pgtick keys create` makes one",
                 headers=CHALLENGE,
             )
-        key = await ring.find(secret)
+        digest = hashlib.sha256(secret).digest()
+        if not ring.remembers(digest) and self._limiter is not None:
+            await self._limiter.check(
+                f"peer:{context.peer}", "auth"
+            )  # each costs us a look into the database
+        key = await ring.find(digest)
         if key is None:
             raise Problem(
                 401,
                 "bad-key",
                 "the API key is unknown, revoked or expired",
-                hint="`select * from scheduler.api_keys` lists the keys by their first characters",
+                hint="`pgtick keys list` lists the keys by their first characters",
                 headers=CHALLENGE,
             )
         return key
@@ -148,7 +159,7 @@ def check_scope(context: Context, scope: str) -> None:
         )
 
 
-def _bearer(scope: Scope) -> bytes | None:
+def _bearer(scope: HTTPScope) -> bytes | None:
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, secret = value.partition(b" ")

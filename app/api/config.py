@@ -9,10 +9,13 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from app.api.limits import Limit, Limits
+from app.api.peer import Network, parse_proxies
 from app.settings import Settings, SettingsError
 
 MAX_BODY_BYTES = 1_000_000
 MAX_PROCESSES = 64
+MAX_RATE = 1e7
 
 T = TypeVar("T")
 
@@ -47,6 +50,12 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_API_MAX_LAG_SECONDS: a replica that is further behind is not read from."""
     drain_seconds: float = 25.0
     """PGTICK_API_DRAIN_SECONDS: how long a leaving process waits for its requests."""
+    limits: Limits | None = None
+    """PGTICK_RATE_LIMIT and PGTICK_RATE_LIMIT_*; None: off."""
+    limit_instances: int = 1
+    """PGTICK_RATE_LIMIT_INSTANCES: among how many processes the limits are shared while Redis is away."""
+    trusted_proxies: tuple[Network, ...] = ()
+    """PGTICK_TRUSTED_PROXIES."""
 
 
 def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSettings:
@@ -69,12 +78,41 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
         pool_size=_number("PGTICK_API_POOL_SIZE", settings.api_pool_size, int, 2, 200),
         max_lag_seconds=_number("PGTICK_API_MAX_LAG_SECONDS", settings.api_max_lag_seconds, float, 0.1, 3600),
         drain_seconds=_number("PGTICK_API_DRAIN_SECONDS", settings.api_drain_seconds, float, 0, 3600),
+        limits=_limits(settings) if _flag("PGTICK_RATE_LIMIT", settings.rate_limit) else None,
+        limit_instances=_number("PGTICK_RATE_LIMIT_INSTANCES", settings.rate_limit_instances, int, 1, 10_000),
+        trusted_proxies=parse_proxies(settings.trusted_proxies),
     )
 
 
 def process_settings(settings: ApiSettings, number: int) -> ApiSettings:
     """Returns the settings of one of several processes: its name tells it from the others."""
     return msgspec.structs.replace(settings, node_id=f"{settings.node_id}-{number}-{os.getpid()}")
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        everybody=_limit("PGTICK_RATE_LIMIT_GLOBAL", settings.rate_limit_global),
+        client=_limit("PGTICK_RATE_LIMIT_CLIENT", settings.rate_limit_client),
+        classes={
+            "read": _limit("PGTICK_RATE_LIMIT_READ", settings.rate_limit_read),
+            "write": _limit("PGTICK_RATE_LIMIT_WRITE", settings.rate_limit_write),
+            "bulk": _limit("PGTICK_RATE_LIMIT_BULK", settings.rate_limit_bulk),
+            "auth": _limit("PGTICK_RATE_LIMIT_AUTH", settings.rate_limit_auth),
+        },
+    )
+
+
+def _limit(name: str, value: str) -> Limit:
+    rate, _, burst = value.partition(":")
+    try:
+        limit = Limit(float(rate), int(burst) if burst else max(1, int(float(rate))))
+    except (ValueError, OverflowError):
+        limit = Limit(0, 0)
+    if not (0 < limit.rate <= MAX_RATE and 1 <= limit.burst <= MAX_RATE):
+        raise SettingsError(
+            f"{name} must be requests a second and how many at once, such as 100:200, not {value!r}"
+        )
+    return limit
 
 
 def _number(name: str, value: Any, kind: type[T], least: float, most: float) -> T:

@@ -1,6 +1,6 @@
 """The application: our layers around a Litestar that knows the routes.
 
-observe -> authenticate -> Litestar -> one call of a function of `scheduler`
+observe -> authenticate -> limit -> Litestar -> one call of a function of `scheduler`
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.enums import ScopeType
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 
 from app.api.auth import AuthLayer, KeyRing, look_up_in
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
 from app.api.handling import EXCEPTION_HANDLERS, refuse_unknown_parameters
 from app.api.health import Health
+from app.api.limit_layer import LimitLayer
+from app.api.limits import Limiter
 from app.api.observe import ObserveLayer
 from app.api.openapi import openapi_config
 from app.api.pgbouncer import PgBouncer
@@ -53,9 +55,17 @@ class Api:
         )
         self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
         self.litestar = self._make_litestar()
-        app: ASGIApp = self.litestar
-        app = AuthLayer(app, self.ring)
-        self._app = ObserveLayer(app, is_draining=self.draining.is_set)
+        limiter = (
+            Limiter(settings.limits, self.redis, node_id=settings.node_id, instances=settings.limit_instances)
+            if settings.limits
+            else None
+        )
+        app: Any = self.litestar
+        app = LimitLayer(app, limiter)
+        app = AuthLayer(app, self.ring, limiter)
+        self._app = ObserveLayer(
+            app, is_draining=self.draining.is_set, trusted_proxies=settings.trusted_proxies
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request; start, end and what is no HTTP go past our layers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
@@ -13,6 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from app.api import metrics
 from app.api.context import KEY, Context, format_token, parse_token
 from app.api.errors import problem_of, send_problem
+from app.api.peer import Network, peer_of
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -26,14 +27,18 @@ _log = structlog.get_logger("api")
 class ObserveLayer:
     """Around everything else, so that nothing is answered that it does not see: 404, 405, 429 and 500 too."""
 
-    def __init__(self, app: ASGIApp, *, is_draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, is_draining: Callable[[], bool], trusted_proxies: Sequence[Network]
+    ) -> None:
         self._app = app
         self._is_draining = is_draining
+        self._trusted_proxies = trusted_proxies
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Passes a request on and watches its answer."""
         began = time.perf_counter()
         context = make_context(scope)
+        context.peer = peer_of(scope, self._trusted_proxies)
         scope.setdefault("state", {})[KEY] = context
         status = 0
         is_stream = False
@@ -100,8 +105,6 @@ def make_context(scope: Scope) -> Context:
         context.traceparent = traceparent.decode()
     if token is not None:
         context.floor = parse_token(token.decode("latin-1")) or 0
-    if scope.get("client"):
-        context.peer = scope["client"][0]  # type: ignore[index]
     return context
 
 
