@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from functools import cache
 from typing import Any, TypeAlias
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -10,6 +12,7 @@ import msgspec
 from redis import ConnectionError as RedisConnectionError
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import Connection, ConnectionPool, RedisSSLContext, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoPermissionError
@@ -19,11 +22,12 @@ from app.settings import SettingsError
 Client: TypeAlias = Redis | RedisCluster
 
 PORT = 6379
-TIMEOUT_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 1.0
 PROBE_KEY = "pgtick:probe"
 PROBE_TTL_MS = 10_000
 CLUSTER = "+cluster"
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_keyfile")
+FALSE = ("0", "false", "no", "off")
 
 
 class Address(msgspec.Struct, frozen=True):
@@ -41,7 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     username: str | None = None
     password: str | None = None
     db: int = 0
-    tls: dict[str, str] | None = None
+    tls: dict[str, str | bool] | None = None
     """None: not encrypted; else the options of the URL."""
 
 
@@ -64,9 +68,11 @@ def _parse(url: str, password: str | None) -> Target:
     # urlsplit knows one host; a cluster is best named by several of its nodes.
     credentials, _, hosts = parts.netloc.rpartition("@")
     user, _, secret = credentials.partition(":")
-    options = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    options: dict[str, str | bool] = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
     if set(options) - set(TLS_OPTIONS if scheme == "rediss" else ()):
         raise ValueError
+    if "ssl_check_hostname" in options:
+        options["ssl_check_hostname"] = options["ssl_check_hostname"] not in FALSE
     return Target(
         addresses=tuple(_parse_address(host) for host in hosts.split(",")),
         cluster=parts.scheme.endswith(CLUSTER),
@@ -84,33 +90,46 @@ def _parse_address(text: str) -> Address:
     return Address(parts.hostname, parts.port or PORT)
 
 
+class _TlsConnection(SSLConnection):
+    """Shares what it trusts with the others: to read the system's authorities takes 50 ms, each time."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.ssl_context = _trust(
+            self.keyfile, self.certfile, self.cert_reqs, self.ca_certs, self.check_hostname
+        )
+
+
+@cache
+def _trust(
+    keyfile: str | None, certfile: str | None, cert_reqs: ssl.VerifyMode, ca_certs: str | None, names: bool
+) -> RedisSSLContext:
+    context = RedisSSLContext(keyfile=keyfile, certfile=certfile, ca_certs=ca_certs, check_hostname=names)
+    context.cert_reqs = cert_reqs
+    return context
+
+
 async def connect(target: Target, address: Address, *, connections: int) -> Client:
     """Returns a client for the server or the cluster there, having made its connections and written a key.
 
-    All connections are made here, so that no request pays for a handshake. Raises what the client raises.
+    All connections are made here, so that no request pays for a handshake. Raises what the client raises;
+    the caller limits the time.
     """
-    options = _options(target)
-    single = Redis(
-        host=address.host,
-        port=address.port,
-        db=target.db,
-        max_connections=connections,
-        **options,
-    )
+    single = Redis.from_pool(_pool(target, address, connections))
     client: Client = single
     try:
         if await _is_cluster(single, target):
-            await single.aclose()
-            client = RedisCluster(
-                startup_nodes=[ClusterNode(address.host, address.port)],
-                max_connections=connections,
-                **options,
-            )
+            await close(client)
+            client = _cluster(target, address, connections)
             await client.initialize()
-        await asyncio.gather(*(ping(client) for _ in range(connections)))
+        async with asyncio.TaskGroup() as pings:  # which, unlike gather, leaves none behind when one fails
+            for _ in range(connections):
+                pings.create_task(ping(client))
         await client.set(PROBE_KEY, "1", px=PROBE_TTL_MS)
-    except BaseException:
-        await client.aclose()
+    except BaseException as error:
+        await close(client)
+        if isinstance(error, ExceptionGroup):
+            raise error.exceptions[0] from None
         raise
     return client
 
@@ -118,9 +137,19 @@ async def connect(target: Target, address: Address, *, connections: int) -> Clie
 async def ping(client: Client) -> None:
     """Returns when the server, or every primary of the cluster, has answered."""
     if isinstance(client, RedisCluster):
-        await client.ping(target_nodes=RedisCluster.PRIMARIES)
+        for node in client.get_primaries():
+            await client.ping(target_nodes=node)
     else:
         await client.ping()
+
+
+async def close(client: Client) -> None:
+    """Closes all connections."""
+    await client.aclose()
+    if isinstance(client, RedisCluster):
+        # It forgets those of the node that it began with, and all of them while it looks for its nodes anew.
+        for node in [*client.startup_nodes, *client.nodes_manager.nodes_cache.values()]:
+            await node.disconnect()
 
 
 def addresses_of(client: Client) -> tuple[Address, ...]:
@@ -138,21 +167,37 @@ async def _is_cluster(client: Redis, target: Target) -> bool:
     return bool(info.get("cluster_enabled"))
 
 
+def _pool(target: Target, address: Address, connections: int) -> ConnectionPool:
+    options = _options(target) | {"host": address.host, "port": address.port, "db": target.db}
+    kind = Connection if target.tls is None else _TlsConnection
+    return ConnectionPool(kind, max_connections=connections, **options)
+
+
+def _cluster(target: Target, address: Address, connections: int) -> RedisCluster:
+    cluster = RedisCluster(
+        startup_nodes=[ClusterNode(address.host, address.port)],
+        max_connections=connections,
+        ssl=target.tls is not None,
+        **_options(target),
+    )
+    if target.tls is not None:  # it takes no class of connections
+        cluster.connection_kwargs["connection_class"] = _TlsConnection
+        for node in cluster.startup_nodes:
+            node.connection_class = _TlsConnection
+    return cluster
+
+
 def _options(target: Target) -> dict[str, Any]:
-    options: dict[str, Any] = {
+    return {
         "username": target.username,
         "password": target.password,
-        # For what no request waits for: a request's own timeout is shorter and covers all that it does.
-        "socket_timeout": TIMEOUT_SECONDS,
-        "socket_connect_timeout": TIMEOUT_SECONDS,
+        # Whoever calls sets the time for all of it. With a socket_timeout the client would send in a task of
+        # its own, by asyncio.wait_for, which in Python 3.11 may lose the cancellation that ends the call.
+        "socket_timeout": None,
+        "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
         # One, and only for a connection that was lost; the default is ten, with back-off.
         "retry": Retry(NoBackoff(), 1, (RedisConnectionError,)),
         # With 3 and a driver_info, every connection begins with three more round trips.
         "protocol": 2,
         "driver_info": None,
-    }
-    if target.tls is not None:
-        options |= {"ssl": True} | target.tls
-        if "ssl_check_hostname" in target.tls:
-            options["ssl_check_hostname"] = target.tls["ssl_check_hostname"].lower() in ("1", "true", "yes")
-    return options
+    } | (target.tls or {})

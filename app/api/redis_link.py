@@ -26,7 +26,7 @@ import structlog
 from prometheus_client import Counter
 from redis.exceptions import NoScriptError
 
-from app.api.redis_client import Client, addresses_of, connect, parse_url, ping
+from app.api.redis_client import Client, addresses_of, close, connect, parse_url, ping
 
 TIMEOUT_SECONDS = 0.05
 PROBE_TIMEOUT_SECONDS = 1.0
@@ -92,9 +92,7 @@ class RedisLink:
     async def open(self) -> None:
         """Starts the watcher; returns after its first probe, whatever came of that."""
         client = await self._probe()
-        if client is not None:
-            await self._go_up(client)
-        else:
+        if client is None or not await self._go_up(client):
             self._log.warning("redis does not answer, going on without", error=self.error)
         self._watcher = asyncio.create_task(self._watch(), name="redis watcher")
 
@@ -178,21 +176,21 @@ class RedisLink:
                 continue
             client = await self._probe()
             came_through = came_through + 1 if client is not None else 0
-            if client is not None and came_through >= self._probes_needed:
-                await self._go_up(client)
-            else:
-                await _discard(client)
-                await asyncio.sleep(PROBE_SECONDS)
+            if client is not None and came_through >= self._probes_needed and await self._go_up(client):
+                continue
+            await _discard(client)
+            await asyncio.sleep(PROBE_SECONDS)
 
-    async def _ping(self, client: Client) -> None:
+    async def _ping(self, client: Client) -> bool:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(PING_TIMEOUT_SECONDS):
                 await ping(client)
         except Exception as error:
             self._go_down(error)
-        else:
-            self.latency_ms = (time.perf_counter() - started) * 1000
+            return False
+        self.latency_ms = (time.perf_counter() - started) * 1000
+        return True
 
     async def _probe(self) -> Client | None:
         for address in self._addresses:
@@ -203,7 +201,9 @@ class RedisLink:
                 self.error = describe(error)
         return None
 
-    async def _go_up(self, client: Client) -> None:
+    async def _go_up(self, client: Client) -> bool:
+        if not await self._ping(client):
+            return False
         old, self._client = self._client, client
         # A cluster may move away, node by node, from those that the URL names.
         self._addresses = tuple(dict.fromkeys(self._target.addresses + addresses_of(client)))
@@ -212,8 +212,8 @@ class RedisLink:
         self._down.clear()
         self.up = True
         self._log.info("redis answers", cluster=bool(addresses_of(client)))
-        await self._ping(client)
         await _discard(old)
+        return True
 
 
 def describe(error: Exception) -> str:
@@ -240,4 +240,4 @@ async def _discard(client: Client | None) -> None:
     if client is not None:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
-                await client.aclose()
+                await close(client)
