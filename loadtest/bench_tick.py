@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import psycopg
+from psycopg import sql
 
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.schedules import make_patterns, mixed_schedules, plant
@@ -23,6 +24,8 @@ def run(dsn: str | None) -> Report:
     seconds = []
     processor = []
     with database(dsn) as db, db.connect() as conn:
+        name = sql.Identifier(conn.info.dbname)
+        conn.execute(sql.SQL("alter database {} set scheduler.fake_clock = on").format(name))
         conn.execute("select set_config('scheduler.fake_now', %s, false)", [DUE_AT])
         make_patterns(conn, mixed_schedules())
         for _ in range(ROUNDS):

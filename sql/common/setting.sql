@@ -9,5 +9,5 @@ as $$
 $$;
 
 comment on function scheduler_internal.setting(text, text) is
-    'A setting of the namespace scheduler, e.g. alter database app set scheduler.history_retention '
-    '= ''90 days''';
+    'A setting of the namespace scheduler as this session has it; for one that its login must not '
+    'choose: database_setting()';

@@ -14,8 +14,11 @@ as $$
 declare
     v_now constant timestamptz := scheduler.now();
     v_today constant date := (v_now at time zone 'UTC')::date;
+    v_history constant interval :=
+        scheduler_internal.database_setting('history_retention', '30 days')::interval;
+    v_audit constant interval :=
+        scheduler_internal.database_setting('audit_retention', '365 days')::interval;
     v_parent text;
-    v_retention interval;
 begin
     if not pg_try_advisory_xact_lock(1885828201, -1) then
         return;
@@ -27,18 +30,15 @@ begin
         for v_ahead in 0..7 loop
             perform scheduler_internal.ensure_partition(v_parent, v_today + v_ahead);
         end loop;
-        v_retention := case v_parent
-            when 'audit_log' then scheduler_internal.setting('audit_retention', '365 days')
-            when 'idempotency_keys' then '1 day'
-            else scheduler_internal.setting('history_retention', '30 days') end::interval;
-        perform scheduler_internal.drop_partitions(
-            v_parent, ((v_now - v_retention) at time zone 'UTC')::date);
+        perform scheduler_internal.drop_partitions(v_parent,
+            ((v_now - case v_parent when 'audit_log' then v_audit
+                                    when 'idempotency_keys' then interval '1 day'
+                                    else v_history end) at time zone 'UTC')::date);
     end loop;
     delete from scheduler_internal.workers w
     where coalesce(w.stopped_at, w.last_beat_at) < v_now - interval '1 day';
     delete from scheduler_internal.retried r
-    where r.retried_at
-          < v_now - scheduler_internal.setting('history_retention', '30 days')::interval
+    where r.retried_at < v_now - v_history
       and not exists (select from scheduler_internal.history h
                       where h.execution_id = r.execution_id and h.attempt = r.attempt);
 end;

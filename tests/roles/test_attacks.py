@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from psycopg import Connection, errors
+from psycopg import Connection, errors, sql
 
 from tests.conftest import Connect
 
@@ -197,6 +197,46 @@ def test_tidy_sql_jobs(db: Connection[Any], statement: str) -> None:
     assert run_in_psql(db, statement) == ("succeeded", None)
     late = "select count(*) from scheduler.executions e where e.finished_at > clock_timestamp()"
     assert db.execute(late).fetchone() == (0,)
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("user", ["pgtick_client", "pgtick_worker", "pgtick_admin", "postgres"])
+def test_no_session_moves_the_clock(db: Connection[Any], connect: Connect, user: str) -> None:
+    """Unless the database allows it, which a session cannot say, nor a role for itself."""
+    name = sql.Identifier(db.info.dbname)
+    role = sql.SQL("alter role {} in database {} set scheduler.fake_clock = on")
+    db.execute(role.format(sql.Identifier(user), name))
+    db.execute(sql.SQL("alter database {} reset scheduler.fake_clock").format(name))
+    conn = connect(user=user)
+    for claim in ("set scheduler.fake_now = '2199-01-01'", "set scheduler.fake_clock = on"):
+        conn.execute(claim.encode())
+        is_real = "select abs(extract(epoch from scheduler.now() - clock_timestamp())) < 60"
+        assert conn.execute(is_real.encode()).fetchone() == (True,)
+    db.execute(sql.SQL("alter database {} set scheduler.fake_clock = on").format(name))
+    assert conn.execute("select scheduler.now() = '2199-01-01'").fetchone() == (True,)
+
+
+@pytest.mark.direct
+def test_no_worker_has_history_dropped(db: Connection[Any], connect: Connect) -> None:
+    """What a session or a role claims about the retention does not count, nor that there is none."""
+    days = "select count(*) from pg_inherits where inhparent = 'scheduler_internal.history'::regclass"
+    old = "select scheduler_internal.ensure_partition('history', (now() - interval '40 days')::date)"
+    database = sql.Identifier(db.info.dbname)
+    keep = sql.SQL("alter database {} set scheduler.history_retention = '90 days'")
+    db.execute(keep.format(database))
+    for claim in ("1 second", ""):
+        role = sql.SQL("alter role pgtick_worker in database {} set scheduler.history_retention = {}")
+        db.execute(role.format(database, claim))
+        db.execute(old.encode())
+        before = db.execute(days.encode()).fetchone()
+        conn = connect(user="pgtick_worker")
+        conn.execute("select scheduler.maintain()")
+        conn.execute("select set_config('scheduler.history_retention', %s, false)", [claim])
+        conn.execute("select scheduler.maintain()")
+        assert db.execute(days.encode()).fetchone() == before
+    db.execute(sql.SQL("alter database {} reset scheduler.history_retention").format(database))
+    conn.execute("select scheduler.maintain()")
+    assert db.execute(days.encode()).fetchone() != before
 
 
 @pytest.mark.direct

@@ -47,11 +47,12 @@ class Server:
         self.cluster.stop()
 
     def create_database(self, *, template: str = "template0") -> str:
-        """Creates a database and returns its name."""
+        """Creates a database, whose clock may be moved, and returns its name."""
         name = f"test_{secrets.token_hex(6)}"
         self._execute(
             sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
         )
+        self._execute(sql.SQL("alter database {} set scheduler.fake_clock = on").format(sql.Identifier(name)))
         return name
 
     def clone_template(self) -> str:

@@ -46,8 +46,6 @@ def test_retention_is_a_setting(engine: Engine) -> None:
         statement = sql.SQL("alter database {} set {} = '2 days'")
         engine.db.execute(statement.format(name, sql.Identifier("scheduler", setting)))
     engine.clock.advance(days=3)
-    engine.db.execute("set scheduler.history_retention = '2 days'")
-    engine.db.execute("set scheduler.audit_retention = '2 days'")
     engine.maintain()
     for parent in PARENTS:
         assert days(engine, parent)[0] == "20310306"
