@@ -10,7 +10,10 @@ from app import localdb
 from app.binaries import ClusterError
 
 # By name, never the folder as a whole: PGTICK_DATA_DIR may name one that holds other things too.
-OURS = ("data", "data.new", "logs", "pgpass", "port", "jobs.yaml", "server.log", "start.lock", "users.lock")
+OURS = (
+    *("data", "data.new", "logs", "pgpass", "port", "api-key", "jobs.yaml", "server.log"),
+    *("start.lock", "users.lock"),
+)
 
 
 @click.command()

@@ -29,6 +29,8 @@ class Child:
     environ: Mapping[str, str]
     log: Path
     say: Callable[[str], None]
+    descriptors: tuple[int, ...] = ()
+    """What is passed on to it, such as a listening socket: it stays open while the child is started again."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _read_to: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
@@ -38,8 +40,7 @@ class Child:
 
     def start(self) -> None:
         """Starts it, in a session of its own: a Ctrl-C is for us, who stop things in order."""
-        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
-            self.log.unlink()
+        self._bound_log()
         self._read_to = self.log.stat().st_size if self.log.exists() else 0
         own = [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", *self.arguments]
         with self.log.open("ab") as log:
@@ -49,6 +50,7 @@ class Child:
                 stdout=log,
                 stderr=log,
                 env=self.environ,
+                pass_fds=self.descriptors,
                 start_new_session=True,
             )
         self._started_at = time.monotonic()
@@ -61,6 +63,7 @@ class Child:
                 self.start()
             return
         self._tell_errors()
+        self._bound_log()
         code = self._process.poll()
         if code is None:
             return
@@ -87,6 +90,12 @@ class Child:
                 self._process.kill()
                 self._process.wait()
         self._process = None
+
+    def _bound_log(self) -> None:
+        """Empties a log that has grown too large: the child appends, so that it goes on at the beginning."""
+        if self.log.exists() and self.log.stat().st_size > LOG_LIMIT_BYTES:
+            os.truncate(self.log, 0)
+            self._read_to = 0
 
     def _tell_errors(self) -> None:
         """Says what the child logs as an error; one that is repeated only once."""

@@ -145,8 +145,10 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     """Returns any error as a problem."""
     problem = error if isinstance(error, Problem) else _problem_of(error)
     context = context_of(request.scope)
-    if problem.status >= 500:
-        _log.error("cannot answer", request_id=context.request_id, status=problem.status, exc_info=error)
+    if problem.status == 500:
+        _log.error("cannot answer", request_id=context.request_id, exc_info=error)
+    elif problem.status > 500:  # what we depend on is away: nothing that our code could tell
+        _log.warning("cannot answer", request_id=context.request_id, error=problem.detail)
     return Response(
         content=problem.body(context.request_id),
         status_code=problem.status,

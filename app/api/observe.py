@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
@@ -12,7 +13,7 @@ from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api import metrics
 from app.api.context import KEY, Context, format_token, parse_token
-from app.api.errors import problem_of, send_problem
+from app.api.errors import problem_of, send_problem, unavailable
 from app.api.peer import Network, peer_of
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -59,6 +60,9 @@ class ObserveLayer:
 
         try:
             await self._app(scope, receive, watching)
+        except asyncio.CancelledError:  # by nobody but a server that leaves
+            if status == 0:
+                await send_problem(scope, watching, unavailable("this process has to leave", slug="leaving"))
         except Exception as error:
             _log.error("a request failed", request_id=context.request_id, path=scope["path"], exc_info=error)
             if status == 0:

@@ -16,6 +16,7 @@ Connection = AsyncConnection[Any]
 
 CONNECT_SECONDS = 3
 CHECKOUT_SECONDS = 2.0
+RECONNECT_SECONDS = 1.0
 WAITING_PER_CONNECTION = 40
 """So many may wait for each connection of a pool: more would only learn later that it is too much."""
 
@@ -32,7 +33,9 @@ def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConn
         max_waiting=size * WAITING_PER_CONNECTION,
         max_lifetime=600.0,
         max_idle=120.0,
-        reconnect_timeout=30.0,
+        # Between tries a pool waits ever longer, and nobody else may try: so it gives up soon, and whoever
+        # needs a connection next, at the latest the watch of that source, has it try anew.
+        reconnect_timeout=RECONNECT_SECONDS,
         kwargs={
             "autocommit": True,
             "prepare_threshold": None,

@@ -8,23 +8,28 @@ signal cuts it short.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import socket
 from types import FrameType
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.config import ApiSettings, process_settings
+from app.api.listener import BACKLOG
 from app.api.logs import configure_logs
 from app.api.main import Api, create_app
-from app.settings import SettingsError
 
 KEEP_ALIVE_SECONDS = 90
 """Longer than a proxy keeps its idle connections (60 s), so that it is never we who close one in its face."""
 DRAIN_SECONDS = 1.0
 """For so long a leaving process still takes connections, and closes each after its answer."""
-BACKLOG = 2048
+HURRY_SECONDS = 1.0
+"""For so long a process that leaves at once says so to those whom it leaves without an answer."""
+LINGER_SECONDS = 0.5
+"""For so long a connection that was taken in the last moment may be silent before it is closed."""
 
 _log = structlog.get_logger("api")
 
@@ -37,6 +42,7 @@ class Server(uvicorn.Server):
         self._api = api
         self._ready_fd = ready_fd
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Starts, and says so to whoever waits for it."""
@@ -47,32 +53,52 @@ class Server(uvicorn.Server):
             os.write(self._ready_fd, b"1")
             os.close(self._ready_fd)
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Begins to drain; asked again, leaves at once."""
-        if self._loop is None or self._api.draining.is_set():
-            super().handle_exit(sig, frame)
-            return
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Begins to drain; asked again, leaves at once. To leave when asked to is no failure: exit code 0."""
+        if self._loop is None:
+            self.should_exit = True
+        else:
+            self._loop.call_soon_threadsafe(self._hurry if self._asked else self._drain, self._loop)
+        self._asked = True
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
         _log.info("draining")
-        self._loop.call_soon_threadsafe(self._api.draining.set)
-        self._loop.call_soon_threadsafe(self._loop.call_later, DRAIN_SECONDS, super().handle_exit, sig, frame)
+        self._api.draining.set()
+        loop.call_later(DRAIN_SECONDS, self._leave)
 
+    def _leave(self) -> None:
+        self.should_exit = True
 
-def listen(settings: ApiSettings) -> socket.socket:
-    """Returns the listening socket; raises SettingsError when the address is not to be had."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-    except OSError as error:
-        listener.close()
-        raise SettingsError(
-            f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
-            "stop what does, or give another --port (PGTICK_API_PORT)"
-        ) from None
-    listener.listen(BACKLOG)
-    listener.setblocking(False)
-    return listener
+    def _hurry(self, loop: asyncio.AbstractEventLoop) -> None:
+        _log.info("leaving at once")
+        self.should_exit = True
+        for task in self.server_state.tasks:
+            task.cancel()
+        loop.call_later(HURRY_SECONDS, self._force)
+
+    def _force(self) -> None:
+        self.force_exit = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Takes no more connections; what was sent on those that were taken is answered."""
+        for server in self.servers:
+            server.close()
+        for each in sockets or []:
+            each.close()
+        await self._linger()
+        await super().shutdown(sockets)
+
+    async def _linger(self) -> None:
+        """Waits for the first request of each new connection: closed before, it would be lost on its way."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + LINGER_SECONDS
+        while any(each.cycle is None for each in self._connections()) and not self.force_exit:
+            if loop.time() > give_up_at:
+                return
+            await asyncio.sleep(0.01)
+
+    def _connections(self) -> list[HttpToolsProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, HttpToolsProtocol)]
 
 
 def configure(api: Api, settings: ApiSettings) -> uvicorn.Config:
@@ -89,7 +115,7 @@ def configure(api: Api, settings: ApiSettings) -> uvicorn.Config:
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=int(settings.drain_seconds),
+        timeout_graceful_shutdown=math.ceil(settings.drain_seconds),
     )
 
 

@@ -11,11 +11,13 @@ import click
 @click.option("--host", help="Address to listen on (PGTICK_API_HOST, 127.0.0.1).")
 @click.option("--port", type=int, help="Port to listen on (PGTICK_API_PORT, 3000).")
 @click.option("--processes", type=int, help="How many processes (PGTICK_API_PROCESSES, 1).")
-def api(host: str | None, port: int | None, processes: int | None) -> None:
+@click.option("--fd", type=int, help="A listening socket that was passed on, instead of host and port.")
+def api(*, host: str | None, port: int | None, processes: int | None, fd: int | None) -> None:
     """Serves the REST API; any number may run."""
     from app.api.config import api_settings
+    from app.api.listener import inherit, listen
     from app.api.processes import Processes
-    from app.api.server import listen, serve
+    from app.api.server import serve
     from app.cli.processes import process_environment
     from app.settings import load_settings
 
@@ -25,7 +27,7 @@ def api(host: str | None, port: int | None, processes: int | None) -> None:
     settings = api_settings(
         loaded, database=os.environ["DB_WRITE_CONNECTION_STRING"], host=host, port=port, processes=processes
     )
-    listener = listen(settings)
+    listener = listen(settings) if fd is None else inherit(fd)
     if settings.processes == 1:
         serve(settings, listener, log_format=loaded.log_format)
     else:

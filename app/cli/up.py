@@ -14,6 +14,7 @@ import click
 from psycopg.conninfo import conninfo_to_dict
 
 from app import localdb
+from app.cli._up_api import LocalApi
 from app.cli.processes import process_environment
 from app.cluster import SUPERUSER, Cluster
 from app.db import connect, direct_conninfo, write_conninfo
@@ -75,21 +76,30 @@ class Stop:
 
 @click.command()
 def up() -> None:
-    """Runs all of pgtick here: a database if none is given, ticker, worker; Ctrl-C stops it."""
+    """Runs all of pgtick here: a database if none is given, ticker, worker, API; Ctrl-C stops it."""
     terminal, stop = Terminal(), Stop()
     settings = load_settings(os.environ)
+    api = LocalApi(settings, terminal.say)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stop.listening())
+        # First of all: who cannot have the port that he named, need not wait for a database to learn it.
+        stack.enter_context(api.listening())
         cluster = None
         if settings.database is None:
             cluster = localdb.local_cluster()
             stack.enter_context(localdb.in_use(cluster))
         if not stop.asked.is_set():
-            _run(cluster, terminal, stop, stack)
+            _run(cluster, api, terminal, stop, stack)
     terminal.say("stopped")
 
 
-def _run(cluster: Cluster | None, terminal: Terminal, stop: Stop, stack: contextlib.ExitStack) -> None:
+def _run(
+    cluster: Cluster | None,
+    api: LocalApi,
+    terminal: Terminal,
+    stop: Stop,
+    stack: contextlib.ExitStack,
+) -> None:
     _tell_database(cluster, terminal)
     _migrate(cluster, terminal)
     environ = process_environment(os.environ)
@@ -107,9 +117,11 @@ def _run(cluster: Cluster | None, terminal: Terminal, stop: Stop, stack: context
     children = [
         Child("ticker", ["workers", "ticker"], environ, logs / "ticker.log", terminal.say),
         Child("worker", worker, environ, logs / "worker.log", terminal.say),
+        api.child(cluster, environ, logs / "api.log"),
     ]
+    api.tell()
     terminal.say(f"logs       {logs}")
-    terminal.say("running    ticker and worker; executions follow as they end; Ctrl-C stops everything")
+    terminal.say("running    ticker, worker and API; executions follow as they end; Ctrl-C stops everything")
     follower = Follower(write_conninfo(), terminal.say)
     try:
         while not stop.asked.wait(CHECK_SECONDS):

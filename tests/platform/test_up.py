@@ -4,20 +4,30 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import socket
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import psycopg
 import pytest
+from psycopg import Connection
 
 from app import localdb
+from app.cli._up_api import LocalApi
 from app.cluster import Cluster
+from app.localkey import keep_key, key_path
+from app.settings import Settings, load_settings
 from tests.conftest import Database
-from tests.support.cli import PGTICK, environment, pgtick
+from tests.support.cli import PGTICK, environment, error_line, pgtick
 from tests.support.guard import is_alive
+from tests.support.program import accepts, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -31,6 +41,8 @@ class Up:
     def __init__(self, home: Path, log: Path, **variables: str) -> None:
         self.home = home
         self.log = log
+        self.port = free_port()
+        variables = {"PGTICK_API_PORT": str(self.port)} | variables
         with log.open("wb") as out:
             self.process = subprocess.Popen(
                 [*PGTICK, "up"],
@@ -62,15 +74,27 @@ class Up:
         return self.said
 
     def pids_of_children(self) -> dict[str, int]:
-        """Returns the process ids of ticker and worker."""
+        """Returns the process ids of ticker, worker and API."""
         shown = subprocess.run(
             ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
             check=False,
         )
-        found = re.findall(r"^ *(\d+) .* -m workers (ticker|worker)", shown.stdout, re.MULTILINE)
+        found = re.findall(r"^ *(\d+) .* -m (?:workers|app) (ticker|worker|api)", shown.stdout, re.MULTILINE)
         return {name: int(pid) for pid, name in found}
+
+    def curl_line(self) -> list[str]:
+        """Returns the command that it says to paste, as the words that a shell makes of it."""
+        (line,) = re.findall(r"^ +(curl .*)$", self.said, re.MULTILINE)
+        return shlex.split(line)
+
+    def call(self) -> httpx.Response:
+        """Does what that command does."""
+        program, option, header, url = self.curl_line()
+        assert (program, option) == ("curl", "-H")
+        name, _, value = header.partition(": ")
+        return httpx.get(url, headers={name: value}, timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture
@@ -101,6 +125,13 @@ def test_all_four_succeed_and_it_carries_on(start_up: Callable[..., Up]) -> None
     said = up.wait_for(has_succeeded)
     assert time.monotonic() - began < 60
     assert " failed " not in said
+    answer = up.call()
+    assert answer.status_code == 200
+    assert [job["name"] for job in answer.json()["items"]] == list(SAMPLES)
+    assert f"api        http://127.0.0.1:{up.port}\n" in said
+    key_file = up.home / "api-key"
+    assert stat.S_IMODE(key_file.stat().st_mode) == 0o600
+    assert f"key {key_file.read_text().strip()} (kept in {key_file})" in said
     query = "select distinct job_name from scheduler.executions where status = 'succeeded' order by 1"
     shown = pgtick("psql", "-Atc", query, PGTICK_DATA_DIR=str(up.home))
     assert tuple(shown.stdout.split()) == SAMPLES
@@ -110,11 +141,14 @@ def test_all_four_succeed_and_it_carries_on(start_up: Callable[..., Up]) -> None
     assert "Traceback" not in said
     cluster = Cluster(up.home)
     assert cluster.pid() is None
+    assert not accepts(up.port)
 
     again = start_up()
     again.wait_for(lambda said: has_succeeded(said, SAMPLES[:1]))
     assert "schema     up to date" in again.said
     assert "0 created" in again.said
+    assert again.curl_line()[:3] == up.curl_line()[:3]  # the same key
+    assert again.call().status_code == 200
     with psycopg.connect(cluster.conninfo(dbname=localdb.DATABASE)) as conn:
         rows = conn.execute("select count(distinct job_name) from scheduler.executions").fetchone()
         assert rows == (4,)
@@ -126,15 +160,14 @@ def test_a_child_that_dies_is_started_again(start_up: Callable[..., Up]) -> None
     up = start_up()
     up.wait_for(lambda said: has_succeeded(said, ("sample-command",)))
     children = up.pids_of_children()
-    assert set(children) == {"ticker", "worker"}
+    assert set(children) == {"ticker", "worker", "api"}
     for pid in children.values():
         os.kill(pid, signal.SIGKILL)
-    up.wait_for(
-        lambda said: "the ticker died (signal SIGKILL)" in said and "the worker died (signal SIGKILL)" in said
-    )
+    assert up.call().status_code == 200  # who calls meanwhile only waits
+    up.wait_for(lambda said: all(f"the {name} died (signal SIGKILL)" in said for name in children))
     before = len(up.said)
     up.wait_for(lambda said: has_succeeded(said[before:], ("sample-command",)))
-    assert set(up.pids_of_children()) == {"ticker", "worker"}
+    assert set(up.pids_of_children()) == {"ticker", "worker", "api"}
 
 
 def test_killed_it_takes_its_children_along_and_starts_again(start_up: Callable[..., Up]) -> None:
@@ -168,7 +201,64 @@ def test_a_given_database_gets_no_samples(start_up: Callable[..., Up], empty_dat
     said = up.wait_for(lambda said: "\nrunning " in said)
     assert "sample " not in said
     assert empty_database.server.cluster.password("postgres") not in said
+    assert up.call().json() == {"items": [], "next_cursor": None}
     up.stop()
     assert up.process.returncode == 0
     with psycopg.connect(empty_database.dsn()) as conn:
         assert conn.execute("select count(*) from scheduler.jobs").fetchone() == (0,)
+
+
+def test_a_port_that_was_named_and_is_taken_is_one_line(server_folder: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        line = error_line(
+            pgtick("up", PGTICK_DATA_DIR=str(server_folder / "home"), PGTICK_API_PORT=str(port))
+        )
+    assert f"cannot listen on 127.0.0.1:{port} (Address already in use): " in line
+    assert not (server_folder / "home").exists()
+
+
+def test_a_port_that_nobody_named_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PGTICK_API_PORT", raising=False)
+    said: list[str] = []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", free_port()))
+        other.listen()
+        port = other.getsockname()[1]
+        api = LocalApi(Settings(api_port=str(port), api_auth="off"), said.append)
+        with api.listening():
+            api.tell()
+    (taken, free) = re.findall(r"port (\d+) is taken: (\d+) instead", said[0])[0]
+    assert int(taken) == port < int(free)
+    assert said[1:] == [
+        f"api        http://127.0.0.1:{free}",
+        "           everybody may do everything (PGTICK_API_AUTH)",
+        f"           curl http://127.0.0.1:{free}/v1/jobs",
+    ]
+
+
+def test_an_own_key_is_made_anew_when_it_works_no_more(
+    database: Database, db: Connection[Any], tmp_path: Path
+) -> None:
+    path = key_path(tmp_path, None)
+    key = keep_key(db, path)
+    assert keep_key(db, path) == key
+    db.execute("select scheduler.revoke_api_key(key_id => k.key_id) from scheduler.api_keys k")
+    other = keep_key(db, path)
+    assert other != key
+    assert path.read_text() == f"{other}\n"
+    assert key_path(tmp_path, database.dsn()) != path
+
+
+def test_a_login_that_may_not_make_keys_is_told(
+    database: Database, server_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_WRITE_CONNECTION_STRING", database.dsn(user="pgtick_client"))
+    monkeypatch.setenv("PGTICK_DATA_DIR", str(server_folder))
+    said: list[str] = []
+    api = LocalApi(load_settings(os.environ), said.append)
+    api.tell()
+    assert "may not make a key" in said[-1]
+    assert list(server_folder.iterdir()) == []

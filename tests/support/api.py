@@ -13,8 +13,9 @@ import uvicorn
 from structlog.typing import EventDict
 
 from app.api.config import ApiSettings
+from app.api.listener import listen
 from app.api.main import Api, create_app
-from app.api.server import configure, listen
+from app.api.server import configure
 from tests.support.program import wait_until
 
 CALL_SECONDS = 30.0

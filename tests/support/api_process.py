@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,7 +14,7 @@ from typing import Self
 import httpx
 
 from tests.support.cli import environment
-from tests.support.program import Program, free_port
+from tests.support.program import Program, free_port, wait_until
 
 
 class ApiProcess:
@@ -39,6 +42,25 @@ class ApiProcess:
     def said(self) -> str:
         """What it has logged."""
         return self._program.said
+
+    def is_running(self) -> bool:
+        """Tells whether it has not ended."""
+        return self._program.is_running()
+
+    def wait_for(self, text: str, *, times: int = 1) -> None:
+        """Waits until it has logged something so often."""
+        wait_until(lambda: self.said.count(text) >= times, f"{text!r}, {times} times")
+
+    def children(self) -> set[int]:
+        """Returns the ids of its processes that run."""
+        shown = subprocess.run(
+            ["ps", "-o", "pid=,stat=", "--ppid", str(self.pid)], capture_output=True, text=True, check=False
+        )
+        return {int(pid) for pid in re.findall(r"^ *(\d+) +[^Z\s]\S*$", shown.stdout, re.MULTILINE)}
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends it a signal."""
+        self._program.send(number)
 
     def freeze(self) -> None:
         """Stops it in its tracks, connections open, until it is thawed."""

@@ -1,0 +1,46 @@
+"""The socket on which the API listens: opened here, or by whoever starts us."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from app.api.config import ApiSettings
+from app.settings import SettingsError
+
+BACKLOG = 2048
+
+
+class PortTakenError(SettingsError):
+    """Somebody else listens there."""
+
+
+def listen(settings: ApiSettings) -> socket.socket:
+    """Returns the listening socket; raises SettingsError when the address is not to be had."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        what = f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): "
+        if error.errno == errno.EADDRINUSE:
+            raise PortTakenError(f"{what}stop what does, or give another --port (PGTICK_API_PORT)") from None
+        raise SettingsError(f"{what}correct --host (PGTICK_API_HOST) or --port (PGTICK_API_PORT)") from None
+    listener.setblocking(False)
+    return listener
+
+
+def inherit(descriptor: int) -> socket.socket:
+    """Returns the listening socket that whoever started us has opened."""
+    try:
+        listener = socket.socket(fileno=descriptor)
+        listens = listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+    except OSError:
+        listens = 0
+    if not listens:
+        raise SettingsError(f"--fd {descriptor} is no listening socket: give the number of one")
+    listener.setblocking(False)
+    return listener
