@@ -58,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         )
     for number, replica in enumerate(settings.replicas, start=1):
         yield from _check_connection(f"replica {number}", partial(str, replica), _check_replica)
+    yield _check_redis(settings)
     yield from _check_health()
 
 
@@ -190,6 +191,18 @@ def _check_replica(check: str, conn: Connection[Any]) -> Iterator[Finding]:
         yield Finding(
             check, "warn", f"{conn.info.host}:{conn.info.port} is a primary", "correct the variable"
         )
+
+
+def _check_redis(settings: Settings) -> Finding:
+    from app.doctor_redis import look_at_redis
+
+    if settings.redis_url is not None:
+        return look_at_redis(settings.redis_url, settings.redis_password)
+    if settings.database is None:
+        return Finding("Redis", "ok", "none given: `pgtick up` brings its own")
+    return Finding(
+        "Redis", "warn", "none given: each process of the API caches and limits by itself", "set REDIS_URL"
+    )
 
 
 def _check_health() -> Iterator[Finding]:

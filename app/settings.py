@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,6 +22,8 @@ CONNECTION_STRINGS = (
 )
 MASK = "********"
 SECRET = {"secret": True}
+# Scheme, user before a password, servers and database: options may hold anything.
+REDIS_URL = re.compile(r"(rediss?(?:\+\w+)?://)(?:([^:@/]*)(?::[^@]*)?@)?([^@?#]*)(?:[?#].*)?")
 
 
 class SettingsError(Exception):
@@ -205,6 +208,9 @@ def mask(value: str) -> str:
     """Returns a connection string without its password, and of any other secret only that it is there."""
     if not value:
         return ""
+    if found := REDIS_URL.fullmatch(value):
+        scheme, user, servers = found.groups()
+        return f"{scheme}{'' if user is None else f'{user}:{MASK}@'}{servers}"
     try:
         parts = conninfo_to_dict(value)
     except ProgrammingError:

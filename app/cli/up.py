@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from app import localdb
 from app.cli._up_api import LocalApi
+from app.cli._up_redis import redis_children
 from app.cli.processes import process_environment
 from app.cluster import SUPERUSER, Cluster
 from app.db import connect, direct_conninfo, write_conninfo
@@ -115,6 +116,7 @@ def _run(
     if not environ.get("PGTICK_HANDLERS"):
         worker += ["--handlers", SAMPLE_HANDLERS]
     children = [
+        *redis_children(load_settings(os.environ), environ, logs / "valkey.log", terminal.say),
         Child("ticker", ["workers", "ticker"], environ, logs / "ticker.log", terminal.say),
         Child("worker", worker, environ, logs / "worker.log", terminal.say),
         api.child(cluster, environ, logs / "api.log"),

@@ -18,6 +18,8 @@ import httpx
 import psycopg
 import pytest
 from psycopg import Connection
+from redis import Redis
+from redis.exceptions import AuthenticationError
 
 from app import localdb
 from app.cli._up_api import LocalApi
@@ -27,7 +29,7 @@ from app.settings import Settings, load_settings
 from tests.conftest import Database
 from tests.support.cli import PGTICK, environment, error_line, pgtick
 from tests.support.guard import is_alive
-from tests.support.program import accepts, free_port
+from tests.support.program import accepts, free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -74,15 +76,19 @@ class Up:
         return self.said
 
     def pids_of_children(self) -> dict[str, int]:
-        """Returns the process ids of ticker, worker and API."""
+        """Returns the process ids of ticker, worker, API and Valkey."""
         shown = subprocess.run(
-            ["ps", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
+            ["ps", "-ww", "-o", "pid=,args=", "--ppid", str(self.process.pid)],
             capture_output=True,
             text=True,
             check=False,
         )
-        found = re.findall(r"^ *(\d+) .* -m (?:workers|app) (ticker|worker|api)", shown.stdout, re.MULTILINE)
-        return {name: int(pid) for pid, name in found}
+        found = re.findall(
+            r"^ *(\d+) .*(?: -m workers | -m app |/)(ticker|worker|api|valkey-server)\b",
+            shown.stdout,
+            re.MULTILINE,
+        )
+        return {{"valkey-server": "Valkey"}.get(name, name): int(pid) for pid, name in found}
 
     def curl_line(self) -> list[str]:
         """Returns the command that it says to paste, as the words that a shell makes of it."""
@@ -160,14 +166,14 @@ def test_a_child_that_dies_is_started_again(start_up: Callable[..., Up]) -> None
     up = start_up()
     up.wait_for(lambda said: has_succeeded(said, ("sample-command",)))
     children = up.pids_of_children()
-    assert set(children) == {"ticker", "worker", "api"}
+    assert set(children) == {"ticker", "worker", "api", "Valkey"}
     for pid in children.values():
         os.kill(pid, signal.SIGKILL)
     assert up.call().status_code == 200  # who calls meanwhile only waits
     up.wait_for(lambda said: all(f"the {name} died (signal SIGKILL)" in said for name in children))
     before = len(up.said)
     up.wait_for(lambda said: has_succeeded(said[before:], ("sample-command",)))
-    assert set(up.pids_of_children()) == {"ticker", "worker", "api"}
+    assert set(up.pids_of_children()) == {"ticker", "worker", "api", "Valkey"}
 
 
 def test_killed_it_takes_its_children_along_and_starts_again(start_up: Callable[..., Up]) -> None:
@@ -262,3 +268,35 @@ def test_a_login_that_may_not_make_keys_is_told(
     api.tell()
     assert "may not make a key" in said[-1]
     assert list(server_folder.iterdir()) == []
+
+
+def test_the_redis_of_its_own(start_up: Callable[..., Up]) -> None:
+    up = start_up()
+    said = up.wait_for(lambda said: "\nrunning " in said)
+    found = re.search(r"^redis      Valkey [\d.]+ \(wheel\) at (127\.0\.0\.1:(\d+)), ", said, re.MULTILINE)
+    assert found is not None
+    port = int(found[2])
+    wait_until(lambda: accepts(port), "Valkey takes connections")
+    children = up.pids_of_children()
+    variables = Path(f"/proc/{children['worker']}/environ").read_text().split("\0")
+    environ = dict(variable.split("=", 1) for variable in variables if variable)
+    assert environ["REDIS_URL"] == f"redis://{found[1]}/0"
+    with Redis.from_url(environ["REDIS_URL"], password=environ["REDIS_PASSWORD"]) as redis:
+        assert redis.config_get("maxmemory*")["maxmemory-policy"] == "allkeys-lru"
+        assert redis.config_get("save") == {"save": ""}
+    with Redis.from_url(environ["REDIS_URL"]) as stranger, pytest.raises(AuthenticationError):
+        stranger.ping()
+    command = Path(f"/proc/{children['Valkey']}/cmdline").read_text()
+    assert environ["REDIS_PASSWORD"] not in command
+    os.kill(children["Valkey"], signal.SIGKILL)
+    up.wait_for(lambda said: "the Valkey died (signal SIGKILL)" in said)
+    wait_until(lambda: accepts(port), "Valkey takes connections again, on the same port")
+    up.stop()
+    assert not accepts(port)
+
+
+def test_a_given_redis_is_used(start_up: Callable[..., Up], empty_database: Database) -> None:
+    up = start_up(DB_WRITE_CONNECTION_STRING=empty_database.dsn(), REDIS_URL="redis://:hunter2@127.0.0.1:1/0")
+    said = up.wait_for(lambda said: "\nrunning " in said)
+    assert "\nredis      redis://:********@127.0.0.1:1/0\n" in said
+    wait_until(lambda: set(up.pids_of_children()) == {"ticker", "worker", "api"}, "no other children")

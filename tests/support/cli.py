@@ -13,7 +13,8 @@ PGTICK = (sys.executable, "-m", "app")
 
 def environment(**variables: str) -> dict[str, str]:
     """Returns this process's environment without any setting of pgtick, plus those given."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PGTICK_", "DB_", "PG", "XDG_DATA"))}
+    ours = ("PGTICK_", "DB_", "PG", "REDIS_", "NODE_ID", "XDG_DATA")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     return kept | {"PYTHONPATH": str(ROOT)} | variables
 
 

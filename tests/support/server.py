@@ -26,6 +26,8 @@ SETTINGS = {
     "max_locks_per_transaction": "256",
     "max_wal_size": "4GB",
     "log_min_messages": "warning",
+    # In its folder, and gone with that: a server that is killed leaves it behind.
+    "dynamic_shared_memory_type": "mmap",
 }
 
 
