@@ -1,7 +1,8 @@
 """A closed loop of HTTP requests over kept connections.
 
-By hand, because Python's HTTP clients take several times the processor time of the server that they measure: this
-one writes a request that is made once and looks at nothing in the answer but its status and its length.
+By hand, because Python's HTTP clients take several times the processor time of the server that they
+measure: this one writes a request that is made once and looks at nothing in the answer but its status and its
+length.
 """
 
 from __future__ import annotations

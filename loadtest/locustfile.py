@@ -2,8 +2,8 @@
 
     PGTICK_API_KEY=… locust -f loadtest/locustfile.py --headless -H http://127.0.0.1:3000 -u 50 -r 50 -t 60s
 
-PGTICK_LOAD_RATE is how many requests a second all users together aim at (default 170: 10,000 a minute). The run
-fails (exit code 1) when a request failed or the 95th percentile reached 200 ms.
+PGTICK_LOAD_RATE is how many requests a second all users together aim at (default 170: 10,000 a minute).
+The run fails (exit code 1) when a request failed or the 95th percentile reached 200 ms.
 """
 
 from __future__ import annotations
