@@ -59,6 +59,8 @@ grant execute on function
     scheduler.list_queues(),
     scheduler.list_workers(),
     scheduler.list_stats(timestamptz, timestamptz, interval, text, text),
+    scheduler.activity(timestamptz),
+    scheduler.changes_since(text),
     scheduler.preview_json(text, text, integer, timestamptz, text),
     scheduler.preview_job_json(uuid, integer, timestamptz)
 to scheduler_client, scheduler_reader, scheduler_admin;

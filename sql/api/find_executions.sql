@@ -26,6 +26,7 @@ as $$
 -- plan, neither are tables and partitions without an answer.
 declare
     v_window constant integer := 20000;
+    v_now constant timestamptz := scheduler.now();
     v_shard constant integer := scheduler.get_shard_id(job_id);
 begin
     execution_ids := array(
@@ -42,7 +43,8 @@ begin
         ) k
         where k.final
           and (find_executions.job_id is null or k.job_id = find_executions.job_id)
-          and (find_executions.status is null or k.status = find_executions.status)
+          and (find_executions.status is null or find_executions.status = coalesce(
+                k.status, case when k.run_at <= v_now then 'ready' else 'scheduled' end))
           and (find_executions.queue is null or k.queue = find_executions.queue)
           and (find_executions.job_type is null or k.job_type = find_executions.job_type)
           and (tag is null or exists (

@@ -17,7 +17,13 @@ as $$
     values (scheduler.now(), gen_random_uuid(), session_user, action, object_id, object_name,
             detail, scheduler_internal.setting('request_id', null),
             scheduler_internal.setting('api_key', null), pg_current_xact_id());
+    -- For those who hold a copy. Sent at the commit, under a lock that one transaction has at a
+    -- time: so not where an execution is made, of which there may be thousands a second.
+    select pg_notify('scheduler_changes', json_build_object(
+        'kind', scheduler_internal.kind_of(action), 'id', object_id)::text)
+    where action <> 'trigger_job';
 $$;
 
 comment on function scheduler_internal.audit(text, uuid, text, jsonb) is
-    'Notes a change in the audit log, with its caller and what start_request() said of the request';
+    'Notes a change in the audit log, with its caller and what start_request() said of the '
+    'request, and notifies the channel scheduler_changes of it';

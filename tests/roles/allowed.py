@@ -36,6 +36,8 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.list_workers": _READERS,
     "scheduler.list_stats": _READERS,
     "scheduler.list_audit": {READER, ADMIN},
+    "scheduler.activity": _READERS,
+    "scheduler.changes_since": _READERS,
     "scheduler.preview_json": _READERS,
     "scheduler.preview_job_json": _READERS,
     "scheduler.health": {WORKER, READER, ADMIN},

@@ -16,7 +16,9 @@ from tests.sql.engine import Engine, Worker, refused
 def busy(engine: Engine) -> Engine:
     """A database with executions in every stage: of two jobs, of none, failed, retried, cancelled."""
     for name, tags in (("a", ["red", "blue"]), ("b", [])):
-        engine.job_of("*/10 * * * *", name=name, tags=tags, overlap="allow", misfire="fire_all")
+        engine.job_of(
+            "*/10 * * * *", name=name, queue=f"of-{name}", tags=tags, overlap="allow", misfire="fire_all"
+        )
     engine.clock.advance(hours=2)
     engine.rows("tick")
     for job in engine.select("select job_id from scheduler.jobs"):
@@ -34,13 +36,14 @@ def busy(engine: Engine) -> Engine:
 
 def finish_some(engine: Engine, worker: Worker) -> None:
     """Ends some of what is ready in each way that there is, and leaves some running."""
-    rows = worker.claim(12)
+    rows = [*worker.claim(6, queues=["of-a"]), *worker.claim(6, queues=["of-b", "q0"])]
+    assert len(rows) == 12
     worker.finish(*rows[:6])
     for row in rows[6:8]:
         engine.cancel_execution(execution_id=row["execution_id"])
     worker.finish(*rows[6:8], status="cancelled")
     engine.retry_execution(execution_id=rows[0]["execution_id"])
-    engine.retry_execution(execution_id=rows[1]["execution_id"])
+    engine.retry_execution(execution_id=rows[6]["execution_id"])
 
 
 def shown(engine: Engine, condition: str = "true", *parameters: Any) -> list[UUID]:

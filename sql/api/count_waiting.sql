@@ -1,0 +1,36 @@
+create or replace function scheduler_internal.count_waiting(at timestamptz, most integer)
+returns table (queue text, ready bigint, scheduled bigint, is_capped boolean)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+    -- What waits in each queue, counted up to a bound: of each of 100 queues at most so many in
+    -- each shard. The index that claims by gives the next queue without a look at the rows between.
+    with recursive found (shard, queue, n) as (
+        select s, (select w.queue from scheduler_internal.waiting w
+                   where w.shard = s order by w.queue limit 1), 1
+        from generate_series(0, 15) s
+        union all
+        select f.shard, (select w.queue from scheduler_internal.waiting w
+                         where w.shard = f.shard and w.queue > f.queue order by w.queue limit 1),
+               f.n + 1
+        from found f
+        where f.queue is not null and f.n < 100
+    )
+    select f.queue, sum(c.ready)::bigint, sum(c.scheduled)::bigint, bool_or(c.n >= most)
+    from found f
+    cross join lateral (
+        select count(*) as n, count(*) filter (where x.run_at <= at) as ready,
+               count(*) filter (where x.run_at > at) as scheduled
+        from (
+            select w.run_at from scheduler_internal.waiting w
+            where w.shard = f.shard and w.queue = f.queue
+            limit most
+        ) x
+    ) c
+    where f.queue is not null
+    group by f.queue
+$$;
+
+comment on function scheduler_internal.count_waiting(timestamptz, integer) is
+    'What waits in each queue, counted up to a bound';
