@@ -104,6 +104,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_port: Annotated[str | None, _means("ticker, worker: port of /metrics; default: none")] = (
         _variable("PGTICK_METRICS_PORT", None)
     )
+    metrics_token: Annotated[str | None, _means("api: who scrapes /metrics must send it", secret=True)] = (
+        _variable("PGTICK_METRICS_TOKEN", None)
+    )
     api_host: Annotated[str, _means("api: address to listen on")] = _variable("PGTICK_API_HOST", "127.0.0.1")
     api_port: Annotated[str, _means("api: port to listen on")] = _variable("PGTICK_API_PORT", "3000")
     api_processes: Annotated[str, _means("api: how many processes")] = _variable("PGTICK_API_PROCESSES", "1")

@@ -105,6 +105,7 @@ to scheduler_client, scheduler_admin;
 
 grant execute on function
     scheduler.check_api_key(bytea),
+    scheduler.metrics_json(),
     scheduler.schema_version(),
     scheduler.status_json()
 to scheduler_client, scheduler_reader, scheduler_admin;

@@ -1,13 +1,19 @@
-"""The metrics of tickers and workers, under the names of the contract."""
+"""What a ticker or a worker counts: its own part, to be summed over all of them.
+
+What is told once for all of them (job_executions_total, active_jobs_count) the API tells, from the database.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
+disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each that there is
+
+MOST_QUEUES = 100
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 
-executions = Counter("job_executions", "Executions that this worker ended", ["job_type", "status"])
-active = Gauge("active_jobs_count", "Executions that this worker runs now")
+attempts = Counter("worker_attempts", "Attempts that this worker ended", ["job_type", "status"])
+active = Gauge("worker_active_attempts", "Attempts that this worker runs now")
 wait = Histogram(
     "job_wait_seconds", "From the time an execution was to run until its claim", ["queue"], buckets=SECONDS
 )
@@ -19,6 +25,16 @@ lateness = Histogram(
     "job_fire_lateness_seconds", "How late the oldest due fire of a tick was decided", buckets=SECONDS
 )
 ticker = Gauge("ticker_active", "1 while this ticker looks after the shards", ["shard_group"])
+
+_queues: set[str] = set()
+
+
+def queue_label(queue: str) -> str:
+    """Returns the label of a queue: one of the first hundred that were seen, else "other"."""
+    if queue not in _queues and len(_queues) >= MOST_QUEUES:
+        return "other"
+    _queues.add(queue)
+    return queue
 
 
 def serve_metrics(port: int) -> None:

@@ -98,11 +98,11 @@ class Runner:
                 self._idle.set()
         seconds = time.monotonic() - started
         metrics.run.labels(job_type=execution.job_type).observe(seconds)
-        metrics.wait.labels(queue=execution.queue).observe(
+        metrics.wait.labels(queue=metrics.queue_label(execution.queue)).observe(
             max(0.0, (execution.started_at - execution.run_at).total_seconds())
         )
         status = "succeeded" if outcome.status == "recorded" else outcome.status
-        metrics.executions.labels(job_type=execution.job_type, status=status).inc()
+        metrics.attempts.labels(job_type=execution.job_type, status=status).inc()
         _log.info(
             "execution ended",
             status=status,

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
-from litestar.types import ASGIApp, HTTPScope, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.api.context import SCOPES, Context, Key, context_of
 from app.api.database import Database
@@ -116,7 +116,7 @@ class AuthLayer:
         await self._app(scope, receive, send)
 
     async def _authenticate(self, scope: HTTPScope, context: Context, ring: KeyRing) -> Key:
-        secret = _bearer(scope)
+        secret = bearer(scope)
         if secret is None:
             raise Problem(
                 401,
@@ -159,7 +159,8 @@ def check_scope(context: Context, scope: str) -> None:
         )
 
 
-def _bearer(scope: HTTPScope) -> bytes | None:
+def bearer(scope: Scope) -> bytes | None:
+    """Returns the secret that a request shows."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             kind, _, secret = value.partition(b" ")

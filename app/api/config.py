@@ -34,6 +34,8 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     redis_password: str | None = None
     pgbouncer_admin: str | None = None
     """PGTICK_PGBOUNCER_ADMIN: the admin console, for /health and /metrics."""
+    metrics_token: str | None = None
+    """PGTICK_METRICS_TOKEN: what who asks for /metrics must know; none: nothing."""
     node_id: str
     """NODE_ID; else host name and a random part, one for each process."""
     host: str = "127.0.0.1"
@@ -68,6 +70,7 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
         redis_url=settings.redis_url,
         redis_password=settings.redis_password,
         pgbouncer_admin=settings.pgbouncer_admin,
+        metrics_token=settings.metrics_token,
         node_id=settings.node_id or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         host=given.get("host") or settings.api_host,
         port=_number("PGTICK_API_PORT", given.get("port", settings.api_port), int, 1, 65_535),

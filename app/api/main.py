@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any
 
 from litestar import Litestar, Router
@@ -18,16 +18,20 @@ from litestar.types import Receive, Scope, Send
 from app.api.auth import AuthLayer, KeyRing, look_up_in
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
+from app.api.exposition import Exposition
 from app.api.handling import EXCEPTION_HANDLERS, refuse_unknown_parameters
 from app.api.health import Health
 from app.api.limit_layer import LimitLayer
 from app.api.limits import Limiter
+from app.api.metrics_folder import shared_folder
 from app.api.observe import ObserveLayer
 from app.api.openapi import openapi_config
 from app.api.pgbouncer import PgBouncer
+from app.api.pool_metrics import PoolMetrics
 from app.api.redis_link import RedisLink
 from app.api.routes import ROUTES, status
 from app.api.routes.answers import check_key
+from app.api.snapshots import Snapshots
 
 
 class Api:
@@ -52,6 +56,11 @@ class Api:
             pgbouncer=self.pgbouncer,
             is_draining=self.draining.is_set,
             count_clients=lambda: len(self.clients),
+        )
+        folder = shared_folder()
+        snapshots = Snapshots(self.database, pgbouncer=self.pgbouncer, folder=folder)
+        self.exposition = Exposition(
+            snapshots, PoolMetrics(self.database.sources), folder=folder, token=settings.metrics_token
         )
         self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
         self.litestar = self._make_litestar()
@@ -80,7 +89,11 @@ class Api:
                 Router("/v1", route_handlers=ROUTES, guards=[check_key, refuse_unknown_parameters]),
                 *status.ROUTES,
             ],
-            dependencies={"database": _provide(self.database), "health": _provide(self.health)},
+            dependencies={
+                "database": _provide(self.database),
+                "health": _provide(self.health),
+                "exposition": _provide(self.exposition),
+            },
             exception_handlers=EXCEPTION_HANDLERS,
             request_max_body_size=MAX_BODY_BYTES,
             openapi_config=openapi_config(),
@@ -97,7 +110,18 @@ class Api:
                 stack.push_async_callback(self.redis.close)
             if self.pgbouncer is not None:
                 stack.push_async_callback(self.pgbouncer.close)
+            await stack.enter_async_context(_running(self.exposition.keep_up()))
             yield
+
+
+@contextlib.asynccontextmanager
+async def _running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _provide(held: Any) -> Provide:

@@ -20,6 +20,7 @@ import structlog
 
 from app.api.config import ApiSettings
 from app.api.logs import configure_logs
+from app.api.metrics_folder import VARIABLE, MetricsFolder
 
 START_SECONDS = 30.0
 """A process that takes longer to get ready is taken for one that never will."""
@@ -37,7 +38,9 @@ _log = structlog.get_logger("api")
 class Child:
     """One process, from its start to its end."""
 
-    def __init__(self, number: int, settings: ApiSettings, listener: socket.socket) -> None:
+    def __init__(
+        self, number: int, settings: ApiSettings, listener: socket.socket, metrics: MetricsFolder
+    ) -> None:
         """Starts it, out of reach of a Ctrl-C in the terminal: the parent tells it to leave, once."""
         self.number = number
         self.started_at = time.monotonic()
@@ -51,11 +54,13 @@ class Child:
                 "PGTICK_API_CHILD": f"{number}:{descriptor}:{tell}",
                 "PGTICK_API_PROCESSES": str(settings.processes),
                 "NODE_ID": settings.node_id,
+                VARIABLE: str(metrics.path),
             },
             pass_fds=(descriptor, tell),
             start_new_session=True,
         )
         os.close(tell)
+        self._metrics = metrics
         self._drain_seconds = settings.drain_seconds
         self._is_ready = False
         self._kill_at: float | None = None
@@ -84,8 +89,9 @@ class Child:
         self._popen.terminate()
 
     def close(self) -> None:
-        """Forgets it, dead."""
+        """Forgets it, dead, but not what it counted."""
         os.close(self._ready)
+        self._metrics.bury(self._popen.pid)
 
 
 class Processes:
@@ -95,6 +101,7 @@ class Processes:
         self._settings = settings
         self._listener = listener
         configure_logs(log_format, node_id=settings.node_id)
+        self._metrics = MetricsFolder()
         self._children: dict[int, Child] = {}
         self._leaving: list[Child] = []
         self._to_replace: list[int] = []
@@ -107,17 +114,18 @@ class Processes:
         for sign in (signal.SIGTERM, signal.SIGINT):
             signal.signal(sign, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_replace)
-        for number in range(1, self._settings.processes + 1):
-            self._children[number] = self._start(number)
-        while not self._times_stopped:
-            if self._replace_asked:
-                self._replace_asked = False
-                self._to_replace = sorted(self._children)
-            self._restart_dead()
-            self._forget_dead()
-            self._replace()
-            time.sleep(CHECK_SECONDS)
-        self._end_all()
+        with contextlib.closing(self._metrics):
+            for number in range(1, self._settings.processes + 1):
+                self._children[number] = self._start(number)
+            while not self._times_stopped:
+                if self._replace_asked:
+                    self._replace_asked = False
+                    self._to_replace = sorted(self._children)
+                self._restart_dead()
+                self._forget_dead()
+                self._replace()
+                time.sleep(CHECK_SECONDS)
+            self._end_all()
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         self._times_stopped += 1
@@ -126,7 +134,7 @@ class Processes:
         self._replace_asked = True
 
     def _start(self, number: int) -> Child:
-        return Child(number, self._settings, self._listener)
+        return Child(number, self._settings, self._listener, self._metrics)
 
     def _restart_dead(self) -> None:
         for number, child in self._children.items():

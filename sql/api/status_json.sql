@@ -4,6 +4,7 @@ language plpgsql
 stable
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
 as $$
 -- What /health says of tickers and workers: some index probes and a look at the workers of the last
 -- day, however much waits. health() tells more, and costs more.

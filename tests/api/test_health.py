@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from uuid import uuid4
 
 import httpx
 import msgspec
-import psycopg
 import pytest
 from psycopg import Connection
 
 from app.api import health
 from app.api.config import ApiSettings
-from app.api.health_report import Report
 from migrations.files import SQL
 from migrations.repeatable import checksum_of
 from tests.support.api import RunningApi
+from tests.support.health import be_at_work, reasons, report
 from tests.support.program import free_port, wait_until
-from tests.support.topology import Topology
-
-
-def be_at_work(db: Connection) -> None:
-    """Comes by as a ticker, and as a worker whose lease lasts for an hour."""
-    db.execute("select scheduler.reap()")
-    db.execute("select scheduler.heartbeat(%s, 'node', lease => interval '1 hour')", [uuid4()])
-
-
-def report(client: httpx.Client) -> Report:
-    """Returns the report; it is public, and its status is that of the answer."""
-    answer = client.get("/health")
-    found = msgspec.json.decode(answer.content, type=Report)
-    assert answer.status_code == (503 if found.status == "down" else 200)
-    assert answer.headers["cache-control"] == "no-store"
-    return found
-
-
-def reasons(client: httpx.Client) -> list[str]:
-    """Returns why it is not ready."""
-    answer = client.get("/health/ready")
-    found: list[str] = answer.json()["reasons"]
-    assert answer.status_code == (503 if found else 200)
-    assert answer.json()["status"] == ("unready" if found else "ready")
-    return found
 
 
 @pytest.fixture
@@ -197,87 +169,3 @@ def test_at_most_once_a_second(api: RunningApi, db: Connection, anybody: httpx.C
     times = {answer.json()["time"] for answer in answers}
     assert len(answers) == 40
     assert len(times) == len(calls) <= 2 + time.monotonic() - began_at
-
-
-@pytest.fixture(scope="module")
-def everything(topology: Topology) -> Iterator[RunningApi]:
-    """The API on all that it can stand on."""
-    environ = topology.environ()
-    settings = ApiSettings(
-        write_conninfo=environ["DB_WRITE_CONNECTION_STRING"],
-        direct_conninfo=environ["DB_DIRECT_CONNECTION_STRING"],
-        replicas=(environ["DB_READ_REPLICA_1"], environ["DB_READ_REPLICA_2"]),
-        redis_url=environ["REDIS_URL"],
-        redis_password=environ["REDIS_PASSWORD"],
-        pgbouncer_admin=topology.pooler.conninfo("pgbouncer", user="postgres"),
-        node_id="test",
-        port=0,
-        max_lag_seconds=1.0,
-    )
-    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
-        be_at_work(conn)
-    with RunningApi(settings) as api:
-        yield api
-
-
-class TestEverything:
-    """Each part fails and comes back."""
-
-    pytestmark = pytest.mark.slow
-
-    @pytest.fixture
-    def anybody(self, everything: RunningApi, topology: Topology) -> httpx.Client:
-        client = everything.client(None)
-
-        def is_ok() -> bool:
-            with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
-                conn.execute("select scheduler.reap()")
-            return report(client).status == "ok"
-
-        wait_until(is_ok, "all is well")
-        return client
-
-    def test_all_is_well(self, anybody: httpx.Client) -> None:
-        services = report(anybody).services
-        assert [replica.status for replica in services.replicas] == ["up", "up"]
-        latencies = [replica.latency_ms for replica in services.replicas]
-        latencies += [services.primary.latency_ms, services.redis.latency_ms, services.pgbouncer.latency_ms]
-        assert None not in latencies
-
-    def test_redis_goes(self, anybody: httpx.Client, topology: Topology) -> None:
-        topology.redis.kill()
-        wait_until(lambda: report(anybody).services.redis.status == "down", "it is noticed")
-        assert report(anybody).status == "degraded"
-        assert reasons(anybody) == []
-        topology.redis.restart()
-        wait_until(lambda: report(anybody).services.redis.status == "up", "it is back")
-
-    def test_a_replica_goes(self, anybody: httpx.Client, topology: Topology) -> None:
-        topology.replicas[1].kill()
-        wait_until(lambda: report(anybody).services.replicas[1].status == "down", "it is noticed")
-        found = report(anybody)
-        assert (found.status, found.services.replicas[1].lag_seconds) == ("degraded", None)
-        topology.replicas[1].start()
-        wait_until(lambda: report(anybody).services.replicas[1].status == "up", "it is back")
-
-    def test_a_replica_lags(self, anybody: httpx.Client, topology: Topology) -> None:
-        topology.replicas[0].pause()
-        with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
-            conn.execute("select pg_logical_emit_message(false, 'test', 'x')")
-
-        def lags() -> bool:
-            found = report(anybody)
-            return found.status == "degraded" and (found.services.replicas[0].lag_seconds or 0) > 1
-
-        wait_until(lags, "it is noticed")
-        topology.replicas[0].resume()
-        wait_until(lambda: report(anybody).services.replicas[0].lag_seconds == 0, "it has caught up")
-
-    def test_pgbouncer_goes(self, anybody: httpx.Client, topology: Topology) -> None:
-        """And with it the way to the primary; the report keeps to its time."""
-        topology.pooler.kill()
-        wait_until(lambda: report(anybody).services.pgbouncer.status == "down", "it is noticed")
-        wait_until(lambda: report(anybody).status == "down", "writes are not possible")
-        assert report(anybody).services.replicas[0].status == "up"
-        topology.pooler.restart()
-        wait_until(lambda: report(anybody).status == "ok", "it is back")

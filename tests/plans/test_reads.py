@@ -62,3 +62,24 @@ def test_reads_use_indexes(loaded: Connection[Any], name: str) -> None:
     read = sum(rows for _, relation, rows in done if relation.startswith("history"))
     assert read <= BOUNDS.get(name, PAGE + 2 * (DAYS + 1))
     assert done
+
+
+@pytest.mark.direct
+def test_metrics_look_at_little(loaded: Connection[Any]) -> None:
+    """Every few seconds: so not at what waits, but for the first of each queue and priority."""
+    looked = """
+        select coalesce(sum(s.seq_tup_read + s.idx_tup_fetch), 0) from pg_stat_xact_user_tables s
+        where s.relname like 'waiting%'
+    """
+    counted = loaded.execute(
+        "select count(distinct (w.queue, w.rank)) from scheduler_internal.waiting w"
+    ).fetchone()
+    before = loaded.execute(looked.encode()).fetchone()
+    answer = loaded.execute("select scheduler.metrics_json()").fetchone()
+    after = loaded.execute(looked.encode()).fetchone()
+    assert answer is not None
+    assert counted is not None
+    assert before is not None
+    assert after is not None
+    assert len(answer[0]["queues"]) == counted[0] == 2
+    assert 0 < after[0] - before[0] <= 16 * (counted[0] + 1)

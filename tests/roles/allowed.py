@@ -60,6 +60,7 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.start_request": _WRITERS,
     "scheduler.end_request": _WRITERS,
     "scheduler.check_api_key": _READERS,
+    "scheduler.metrics_json": _READERS,
     "scheduler.schema_version": _READERS,
     "scheduler.status_json": _READERS,
     "scheduler.create_api_key": {ADMIN},

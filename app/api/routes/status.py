@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hmac
+
 import msgspec
 from litestar import Response, get
 from litestar.di import NamedDependency
 
+from app.api.auth import bearer
+from app.api.errors import Problem
+from app.api.exposition import Exposition
 from app.api.health import Health
 from app.api.health_report import Liveness, Readiness, Report
-from app.api.routes.answers import Json, answers
+from app.api.routes.answers import AnyRequest, Json, answers
 
 OfHealth = NamedDependency[Health]
+OfMetrics = NamedDependency[Exposition]
 ANYBODY: list[dict[str, list[str]]] = [{}]
 FRESH = {"Cache-Control": "no-store"}
 
@@ -47,9 +53,26 @@ async def report(health: OfHealth) -> Json:
     return _answer(found, fine=found.status != "down")
 
 
+@get("/metrics", include_in_schema=False)
+async def metrics(request: AnyRequest, exposition: OfMetrics) -> Json:
+    """For Prometheus; where PGTICK_METRICS_TOKEN is set, only with that."""
+    if exposition.token is not None:
+        shown = bearer(request.scope) or b""
+        if not hmac.compare_digest(shown, exposition.token.encode()):
+            raise Problem(
+                401,
+                "no-key",
+                "the metrics need their token",
+                hint="send `Authorization: Bearer` with the value of PGTICK_METRICS_TOKEN",
+                headers={"WWW-Authenticate": 'Bearer realm="pgtick metrics"'},
+            )
+    body, content_type = await exposition.render(request.headers.get("accept", ""))
+    return Response(body, media_type=content_type, headers=FRESH)
+
+
 def _answer(document: msgspec.Struct, *, fine: bool) -> Json:
     body = msgspec.json.encode(document)
     return Response(body, status_code=200 if fine else 503, media_type="application/json", headers=FRESH)
 
 
-ROUTES = [live, ready, report]
+ROUTES = [live, ready, report, metrics]
