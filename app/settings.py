@@ -147,6 +147,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: Annotated[str | None, _means("api: networks whose X-Forwarded-For is believed")] = (
         _variable("PGTICK_TRUSTED_PROXIES", None)
     )
+    api_max_streams: Annotated[str, _means("api: open streams of events of one process")] = _variable(
+        "PGTICK_API_MAX_STREAMS", "1000"
+    )
+    api_max_streams_per_key: Annotated[str, _means("api: open streams of events of one key")] = _variable(
+        "PGTICK_API_MAX_STREAMS_PER_KEY", "50"
+    )
     log_format: Annotated[str, _means("auto, console or json")] = _variable("PGTICK_LOG_FORMAT", "auto")
     replicas: tuple[str, ...] = ()
 

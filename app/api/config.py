@@ -58,6 +58,10 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_RATE_LIMIT_INSTANCES: among how many processes the limits are shared while Redis is away."""
     trusted_proxies: tuple[Network, ...] = ()
     """PGTICK_TRUSTED_PROXIES."""
+    max_streams: int = 1000
+    """PGTICK_API_MAX_STREAMS: open streams of live events of one process."""
+    max_streams_per_key: int = 50
+    """PGTICK_API_MAX_STREAMS_PER_KEY: likewise, of one key."""
 
 
 def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSettings:
@@ -84,6 +88,10 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
         limits=_limits(settings) if _flag("PGTICK_RATE_LIMIT", settings.rate_limit) else None,
         limit_instances=_number("PGTICK_RATE_LIMIT_INSTANCES", settings.rate_limit_instances, int, 1, 10_000),
         trusted_proxies=parse_proxies(settings.trusted_proxies),
+        max_streams=_number("PGTICK_API_MAX_STREAMS", settings.api_max_streams, int, 0, 100_000),
+        max_streams_per_key=_number(
+            "PGTICK_API_MAX_STREAMS_PER_KEY", settings.api_max_streams_per_key, int, 0, 100_000
+        ),
     )
 
 

@@ -9,6 +9,8 @@ from app.api.config import ApiSettings
 from app.settings import SettingsError
 
 BACKLOG = 2048
+SILENT_SECONDS = 30
+"""Who neither reads what he is sent nor says that he is still there is cut off after that."""
 
 
 class PortTakenError(SettingsError):
@@ -29,8 +31,7 @@ def listen(settings: ApiSettings) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise PortTakenError(f"{what}stop what does, or give another --port (PGTICK_API_PORT)") from None
         raise SettingsError(f"{what}correct --host (PGTICK_API_HOST) or --port (PGTICK_API_PORT)") from None
-    listener.setblocking(False)
-    return listener
+    return _prepare(listener)
 
 
 def inherit(descriptor: int) -> socket.socket:
@@ -42,5 +43,11 @@ def inherit(descriptor: int) -> socket.socket:
         listens = 0
     if not listens:
         raise SettingsError(f"--fd {descriptor} is no listening socket: give the number of one")
+    return _prepare(listener)
+
+
+def _prepare(listener: socket.socket) -> socket.socket:
     listener.setblocking(False)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # each connection has it from its listener
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_SECONDS * 1000)
     return listener

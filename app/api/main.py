@@ -15,9 +15,11 @@ from litestar.di import Provide
 from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
+from app.api.activity import look_at_activity
 from app.api.auth import AuthLayer, KeyRing, look_up_in
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
+from app.api.events import EventHub
 from app.api.exposition import Exposition
 from app.api.handling import EXCEPTION_HANDLERS, refuse_unknown_parameters
 from app.api.health import Health
@@ -63,6 +65,13 @@ class Api:
             snapshots, PoolMetrics(self.database.sources), folder=folder, token=settings.metrics_token
         )
         self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
+        self.events = EventHub(
+            look_at_activity(self.database),
+            find_key=self.ring.find if self.ring else None,
+            draining=self.draining,
+            max_streams=settings.max_streams,
+            max_streams_per_key=settings.max_streams_per_key,
+        )
         self.litestar = self._make_litestar()
         limiter = (
             Limiter(settings.limits, self.redis, node_id=settings.node_id, instances=settings.limit_instances)
@@ -93,6 +102,7 @@ class Api:
                 "database": _provide(self.database),
                 "health": _provide(self.health),
                 "exposition": _provide(self.exposition),
+                "hub": _provide(self.events),
             },
             exception_handlers=EXCEPTION_HANDLERS,
             request_max_body_size=MAX_BODY_BYTES,
@@ -111,6 +121,7 @@ class Api:
             if self.pgbouncer is not None:
                 stack.push_async_callback(self.pgbouncer.close)
             await stack.enter_async_context(_running(self.exposition.keep_up()))
+            await stack.enter_async_context(self.events.running())
             yield
 
 

@@ -47,15 +47,17 @@ class Child:
         self._ready, tell = os.pipe()
         os.set_blocking(self._ready, False)
         descriptor = listener.fileno()
+        environ = os.environ | {
+            "PGTICK_API_CHILD": f"{number}:{descriptor}:{tell}",
+            "PGTICK_API_PROCESSES": str(settings.processes),
+            "NODE_ID": settings.node_id,
+            VARIABLE: str(metrics.path),
+        }
+        if "PGTICK_RATE_LIMIT_INSTANCES_FILE" not in environ:
+            environ.setdefault("PGTICK_RATE_LIMIT_INSTANCES", str(settings.processes))
         self._popen = subprocess.Popen(
             [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", "app.api"],
-            env=os.environ
-            | {
-                "PGTICK_API_CHILD": f"{number}:{descriptor}:{tell}",
-                "PGTICK_API_PROCESSES": str(settings.processes),
-                "NODE_ID": settings.node_id,
-                VARIABLE: str(metrics.path),
-            },
+            env=environ,
             pass_fds=(descriptor, tell),
             start_new_session=True,
         )

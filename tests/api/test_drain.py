@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +16,13 @@ import pytest
 from psycopg import Connection
 
 from tests.api.conftest import API_USER
-from tests.conftest import Connect, Database
+from tests.conftest import Connect, Database, StartNginx
 from tests.support.api_process import ApiProcess
 from tests.support.cli import error_line, pgtick
 from tests.support.guard import is_alive
 from tests.support.load import Load
 from tests.support.program import accepts, wait_until
+from tests.support.sse import Listener
 
 pytestmark = pytest.mark.slow
 
@@ -234,3 +236,45 @@ def test_a_killed_parent_takes_its_processes_along(start: Start) -> None:
     children = api.children()
     os.kill(api.pid, signal.SIGKILL)
     wait_until(lambda: not any(map(is_alive, children)), "they have left")
+
+
+def test_streams_end_with_bye_at_once(start: Start, keys: dict[str, str]) -> None:
+    api = start("--processes", "2")
+    with Listener(api.url, key=keys["read"]) as listener:
+        listener.wait_for_event("hello")
+        began = time.monotonic()
+        assert api.stop() == 0
+        assert time.monotonic() - began < IN_TIME_SECONDS
+        listener.wait_for_end()
+    assert listener.error is None  # it was ended, not cut
+    assert listener.events[-1].name == "bye"
+    assert listener.events[-1].data == {"reason": "this process is about to leave"}
+    assert 0 < (listener.events[-1].retry or 0) <= 2000
+
+
+def test_a_stream_goes_on_at_the_other_behind_nginx(
+    start: Start, start_nginx: StartNginx, keys: dict[str, str]
+) -> None:
+    leaving, staying = start(), start()
+    nginx = start_nginx(leaving.port, staying.port)
+    enqueue = {"job_type": "python", "target": {"handler": "nobody-has-it"}}
+    headers = {"Authorization": f"Bearer {keys['enqueue']}"}
+    # One at each: nginx gives a connection to the server that has the fewest.
+    with Listener(nginx.url, key=keys["read"]) as one, Listener(nginx.url, key=keys["read"]) as other:
+        for listener in (one, other):
+            listener.wait_for_event("hello")
+        httpx.post(f"{nginx.url}/v1/executions", json=enqueue, headers=headers).raise_for_status()
+        for listener in (one, other):
+            listener.wait_for_event("queues")
+        assert leaving.stop() == 0
+        wait_until(lambda: one.has_ended or other.has_ended, "one of them has ended")
+        ended, unhurt = (one, other) if one.has_ended else (other, one)
+        assert ended.events[-1].name == "bye"
+        httpx.post(f"{nginx.url}/v1/executions", json=enqueue, headers=headers).raise_for_status()
+        unhurt.wait_for_event("queues", times=2)
+        with Listener(nginx.url, key=keys["read"], headers={"Last-Event-ID": ended.last_id}) as again:
+            # The two look at different times, so that what was seen here may be told there once more.
+            again.wait_for(lambda _: [told["queues"][0]["ready"] for told in again.of("queues")][-1:] == [2])
+            assert again.of("hello")[0]["resumed"] is True
+            assert again.of("reset") == []
+        assert not unhurt.has_ended

@@ -13,6 +13,7 @@ import pytest
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api_process import ApiProcess
 from tests.support.program import wait_until
+from tests.support.sse import Listener
 from tests.support.topology import Topology
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,28 @@ def test_a_database_that_is_away_for_a_while(
     names = {job["name"] for job in caller.read().json()["items"]}
     assert {"before", "after"} <= names
     assert "Traceback" not in api.said
+
+
+def test_a_stream_outlives_the_database(
+    topology: Topology, start: Callable[..., ApiProcess], keys: dict[str, str]
+) -> None:
+    api = start(DB_WRITE_CONNECTION_STRING=topology.pooled_conninfo())
+    caller = Caller(api, keys)
+    with Listener(api.url, key=keys["read"]) as listener:
+        listener.wait_for_event("hello")
+        topology.primary.kill()
+        try:
+            api.wait_for("no events until the database answers again")
+            assert not listener.has_ended
+        finally:
+            topology.primary.start()
+        assert seconds_until(lambda: caller.write("woken").status_code in (201, 409)) < SOON_SECONDS
+        with psycopg.connect(topology.conninfo()) as conn:
+            conn.execute(
+                "select scheduler.enqueue(job_type => 'python', target => '{\"handler\": \"none\"}')"
+            )
+        listener.wait_for_event("queues")
+        assert not listener.has_ended
 
 
 def test_a_failover(topology: Topology, start: Callable[..., ApiProcess], keys: dict[str, str]) -> None:
