@@ -18,7 +18,7 @@ from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from app.api.context import SCOPES, Context, Key, context_of
 from app.api.database import Database
-from app.api.errors import Problem, problem_of, send_problem
+from app.api.errors import FieldError, Problem, problem_of, send_problem
 from app.api.limits import Limiter
 from app.api.queries import Read
 
@@ -102,6 +102,9 @@ class AuthLayer:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answers 401 where a key is needed and none, or no valid one, is shown."""
         context = context_of(scope)
+        if context.malformed is not None:
+            await send_problem(scope, send, _malformed(context.malformed))
+            return
         if self._ring is None:
             context.key = EVERYBODY
         elif not is_public(scope["path"]):
@@ -145,6 +148,16 @@ class AuthLayer:
 def is_public(path: str) -> bool:
     """Tells whether a path needs no key: health, metrics, the documentation and the dashboard's own files."""
     return not path.startswith("/v1/") and path != "/v1"
+
+
+def _malformed(header: str) -> Problem:
+    return Problem(
+        400,
+        "malformed",
+        f"the header {header} is none of ours",
+        hint="send it as it was given, or leave it out",
+        errors=[FieldError(f"header.{header}", "is not as it was given")],
+    )
 
 
 def check_scope(context: Context, scope: str) -> None:

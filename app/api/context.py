@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
@@ -11,6 +12,8 @@ from litestar.types import Scope
 
 SCOPES = ("read", "enqueue", "operate", "admin")
 KEY = "pgtick"
+
+_TOKEN = re.compile(r"[0-9a-f]{16}")
 
 CacheResult = Literal["hit", "stale", "miss", "bypass"]
 
@@ -38,6 +41,8 @@ class Context(msgspec.Struct):
     """Who calls: the address of the peer, or what a trusted proxy says it is."""
     route: str = "unmatched"
     """The template of the path: the only form of it that metrics may carry."""
+    malformed: str | None = None
+    """The header that means nothing, where that must not pass for not being there."""
     floor: int = 0
     """The LSN that whatever is read must include: the caller's own writes, and known changes."""
     lsn: int | None = None
@@ -53,10 +58,7 @@ def context_of(scope: Scope) -> Context:
 
 def parse_token(text: str) -> int | None:
     """Returns the LSN of an X-Consistency-Token (16 hexadecimal digits), or None if it is none."""
-    try:
-        return int(text, 16) if len(text) == 16 else None
-    except ValueError:
-        return None
+    return int(text, 16) if _TOKEN.fullmatch(text) else None
 
 
 def format_token(lsn: int) -> str:

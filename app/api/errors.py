@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import psycopg
 from litestar.types import Scope, Send
+from msgspec import Meta
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from app.api.context import context_of
+from app.api.problems import KINDS
 
 MEDIA_TYPE = b"application/problem+json"
 RETRY_SECONDS = 1
 
 
 class FieldError(msgspec.Struct, frozen=True):
-    """What is wrong with one part of a request: `body.schedule`, `query.limit`, `header.If-Match`."""
+    """What is wrong with one part of a request."""
 
-    field: str
+    field: Annotated[str, Meta(examples=["body.schedule", "query.limit", "header.If-Match", "path.job_id"])]
     message: str
 
 
@@ -50,7 +51,7 @@ class Problem(Exception):  # noqa: N818 - the name that RFC 9457 gives it
         """Returns the document."""
         document: dict[str, Any] = {
             "type": f"/problems/{self.slug}",
-            "title": HTTPStatus(self.status).phrase,
+            "title": KINDS[self.slug].title,
             "status": self.status,
             "detail": self.detail,
             "instance": f"urn:request:{request_id}",
@@ -101,8 +102,6 @@ def problem_of(error: Exception) -> Problem:
     """Returns the problem that an error of the database is."""
     if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
         return unavailable("all connections to the database are in use", slug="database-busy")
-    if isinstance(error, UnicodeError):
-        return Problem(400, "malformed", f"the request holds text that is no Unicode: {error}")
     if not isinstance(error, psycopg.Error):
         return Problem(500, "internal-error", "something went wrong here; the log knows it by its request id")
     sqlstate = error.sqlstate
@@ -116,7 +115,7 @@ def problem_of(error: Exception) -> Problem:
         return Problem(500, slug, "the database refused what we asked; the log knows it by its request id")
     if status == 503:
         return unavailable(diag.message_primary or "the database is busy", slug=slug, sqlstate=sqlstate)
-    message = " ".join(part for part in (diag.message_primary, diag.message_detail) if part)
+    message = ". ".join(part for part in (diag.message_primary, diag.message_detail) if part)
     errors = [FieldError(f"body.{diag.column_name}", message)] if diag.column_name else []
     return Problem(status, slug, message, hint=diag.message_hint, errors=errors, sqlstate=sqlstate)
 

@@ -1,149 +1,148 @@
-"""How the framework's part of a request goes wrong: each way a problem that names the field."""
+"""How a request is taken, and how it goes wrong: each way a problem that names the part to blame."""
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Mapping
-from functools import cache
-from typing import Any, ClassVar
+from typing import Any, TypeVar
 
 import msgspec
+import psycopg
 import structlog
 from litestar import Request, Response
 from litestar.connection import ASGIConnection
-from litestar.dto import AbstractDTO
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 from litestar.handlers import BaseRouteHandler
-from litestar.openapi.spec import Schema
-from litestar.typing import FieldDefinition
 
+from app.api.auth import check_scope
+from app.api.bodies import Body
+from app.api.config import MAX_BODY_BYTES
 from app.api.context import context_of
 from app.api.errors import MEDIA_TYPE, FieldError, Problem, problem_of
+from app.api.operations import Operation, operation_of
+from app.api.parameters import NoQuery, Query, read_query
+from app.api.values import explain
 
-SLUGS = {
-    400: "malformed",
-    404: "not-found",
-    405: "method-not-allowed",
-    406: "not-acceptable",
-    413: "too-large",
-    415: "unsupported-media-type",
+B = TypeVar("B", bound=Body)
+Q = TypeVar("Q", bound=Query)
+AnyRequest = Request[Any, Any, Any]
+
+BODY_SECONDS = 10.0
+MAX_KEY_LENGTH = 255
+
+# What the framework refuses: slug, detail, and the part to blame.
+REFUSALS: dict[int, tuple[str, str, str | None]] = {
+    404: ("not-found", "there is nothing at this path", "path"),
+    405: ("method-not-allowed", "the method is not known here", "method"),
+    413: ("too-large", f"a body may have up to {MAX_BODY_BYTES:,} bytes", "body"),
 }
+ARGUMENTS = {
+    "after": "query.cursor",
+    "max_rows": "query.limit",
+    "expected_version": "header.If-Match",
+    "idempotency_key": "header.Idempotency-Key",
+}
+"""Where an argument of a function comes from that bears another name in a request."""
 
+_FIELD = re.compile(r"^(?:Object (?:missing required|contains unknown) field )?`([^`]+)`\s*")
 _log = structlog.get_logger("api")
 
 
-# The arguments are those of the class that it implements.
-# ruff: noqa: ARG002, ARG003
-class JsonBody(AbstractDTO[Any]):
-    """Decodes a body strictly, and straight into its struct: a document within stays the bytes that came."""
-
-    _types: ClassVar[dict[str, Any]] = {}
-
-    @classmethod
-    def create_for_field_definition(
-        cls, field_definition: FieldDefinition, handler_id: str, backend_cls: Any = None
-    ) -> None:
-        """Notes the struct of a handler."""
-        cls._types[handler_id] = field_definition.annotation
-
-    @classmethod
-    def create_openapi_schema(
-        cls, field_definition: FieldDefinition, handler_id: str, schema_creator: Any
-    ) -> Any:
-        """Documents the struct as it is."""
-        schema: Schema = schema_creator.for_field_definition(field_definition)
-        return schema
-
-    @classmethod
-    def is_supported_model_type_field(cls, field_definition: FieldDefinition) -> bool:
-        """Takes any struct."""
-        return True
-
-    @classmethod
-    def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
-        """There is nothing to detect: msgspec does it all."""
-        return False
-
-    @classmethod
-    def generate_field_definitions(cls, model_type: type[Any]) -> Any:
-        """Likewise."""
-        return iter(())
-
-    def decode_builtins(self, value: dict[str, Any]) -> Any:
-        """Refuses forms, which no route takes."""
-        raise _unsupported_media_type()
-
-    def decode_bytes(self, value: bytes) -> Any:
-        """Returns the struct; a problem names the part that does not fit."""
-        connection = self.asgi_connection
-        content_type = connection.headers.get("content-type", "application/json")
-        if content_type.partition(";")[0].strip().lower() != "application/json":
-            raise _unsupported_media_type()
-        return decode(value or b"{}", self._types[connection.route_handler.handler_id])
-
-    def data_to_encodable_type(self, data: Any) -> Any:
-        """Answers are made without it."""
-        return data
+def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuses a key that lacks the scope, and a query where none is read: it must not seem to count."""
+    operation = operation_of(handler)
+    if operation is None:  # OPTIONS: whoever has a key
+        return
+    if operation.scope is not None:
+        check_scope(context_of(connection.scope), operation.scope)
+    if operation.query is NoQuery:
+        read_query(connection.scope["query_string"], NoQuery)
 
 
-def decode(body: bytes, kind: Any) -> Any:
+def query_of(request: AnyRequest, kind: type[Q]) -> Q:
+    """Returns the parameters of a request's query."""
+    return read_query(request.scope["query_string"], kind)
+
+
+async def body_of(request: AnyRequest, kind: type[B]) -> B:
+    """Returns the body of a request; a body that is left out is an empty object."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            body = await request.body()
+    except TimeoutError:
+        raise Problem(
+            408,
+            "too-slow",
+            f"the body did not arrive within {BODY_SECONDS:g} s",
+            headers={"Connection": "close"},
+        ) from None
+    except InternalServerException:  # nobody will see the answer
+        raise Problem(400, "malformed", "the connection ended before the body") from None
+    content_type = header(request, "Content-Type")
+    if content_type is not None or body:
+        _check_media_type(content_type or "application/json")
+    return decode(body or b"{}", kind)
+
+
+def header(request: AnyRequest, name: str) -> str | None:
+    """Returns a header that may be given once."""
+    wanted = name.lower().encode()
+    found = [value for key, value in request.scope["headers"] if key == wanted]
+    if len(found) > 1:
+        raise header_problem(name, "must be given once")
+    return found[0].decode("latin-1") if found else None
+
+
+def header_problem(name: str, message: str, *, hint: str | None = None) -> Problem:
+    """Returns the problem of a header that is not what it should be."""
+    return Problem(
+        400, "malformed", f"{name} {message}", hint=hint, errors=[FieldError(f"header.{name}", message)]
+    )
+
+
+def decode(body: bytes, kind: type[B]) -> B:
     """Returns a body as a struct; raises the problem that names the part that does not fit."""
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$")
         field = f"body{path.rstrip('`')}"
-        raise Problem(400, "malformed", f"{field}: {message}", errors=[FieldError(field, message)]) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        message = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Problem(
-            400,
-            "malformed",
-            f"the body is no JSON: {message}",
-            errors=[FieldError("body", message)],
-        ) from error
-
-
-def _unsupported_media_type() -> Problem:
-    return Problem(
-        415,
-        "unsupported-media-type",
-        "the body must be JSON",
-        hint="send it with `Content-Type: application/json`",
-        errors=[FieldError("header.Content-Type", "must be application/json")],
-    )
-
-
-@cache
-def _parameters(handler: BaseRouteHandler) -> frozenset[str]:
-    """Returns the names of the query parameters that a handler takes."""
-    names = set()
-    for name, field in handler.parsed_fn_signature.parameters.items():
-        given = field.kwarg_definition
-        names.add(getattr(given, "query", None) or name)
-    return frozenset(names)
-
-
-def refuse_unknown_parameters(
-    connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler
-) -> None:
-    """Refuses what no one would read: a misspelt filter must not look like an answer to it."""
-    if not connection.scope["query_string"]:
-        return
-    known = _parameters(handler)
-    for name in connection.query_params.keys():  # noqa: SIM118 - a multi-dict
-        if name not in known:
-            raise Problem(
-                400,
-                "malformed",
-                f"there is no query parameter {name!r} here",
-                hint=f"there are {', '.join(sorted(known)) or 'none'}",
-                errors=[FieldError(f"query.{name}", "is not known")],
+        if named := _FIELD.match(message):
+            field = f"{field}.{named[1]}"
+            message = (
+                "is missing"
+                if "missing" in named[0]
+                else "is not known"
+                if "unknown" in named[0]
+                else message[named.end() :]
             )
+    except UnicodeDecodeError:
+        field, message = "body", "is no UTF-8"
+    except RecursionError:
+        field, message = "body", "is nested too deeply"
+    except msgspec.DecodeError as error:
+        field, message = "body", f"is no JSON: {error}"
+    message = explain(message)
+    raise Problem(400, "malformed", f"{field}: {message}", errors=[FieldError(field, message)])
 
 
-def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _check_media_type(content_type: str) -> None:
+    media_type, _, parameters = content_type.partition(";")
+    charset = re.search(r"charset\s*=\s*\"?([^\";\s]+)", parameters, re.IGNORECASE)
+    if media_type.strip().lower() != "application/json" or (charset and charset[1].lower() != "utf-8"):
+        raise Problem(
+            415,
+            "unsupported-media-type",
+            "the body must be JSON, in UTF-8",
+            hint="send it with `Content-Type: application/json`",
+            errors=[FieldError("header.Content-Type", "must be application/json")],
+        )
+
+
+def answer_problem(request: AnyRequest, error: Exception) -> Response[bytes]:
     """Returns any error as a problem."""
-    problem = error if isinstance(error, Problem) else _problem_of(error)
+    problem = error if isinstance(error, Problem) else _problem_of(request, error)
     context = context_of(request.scope)
     if problem.status == 500:
         _log.error("cannot answer", request_id=context.request_id, exc_info=error)
@@ -157,20 +156,45 @@ def answer_problem(request: Request[Any, Any, Any], error: Exception) -> Respons
     )
 
 
-def _problem_of(error: Exception) -> Problem:
+def _problem_of(request: AnyRequest, error: Exception) -> Problem:
+    if isinstance(error, HTTPException):
+        return _problem_of_framework(error)
+    problem = problem_of(error)
+    if isinstance(error, psycopg.Error) and (argument := error.diag.column_name) and problem.errors:
+        operation = operation_of(request.scope.get("route_handler"))
+        problem.errors = [FieldError(_place_of(argument, operation), e.message) for e in problem.errors]
+    return problem
+
+
+def _place_of(argument: str, operation: Operation | None) -> str:
+    """Returns where in a request an argument of a function came from."""
+    if operation is None:
+        return argument
+    if operation.body is not None and argument in operation.body.__struct_fields__:
+        return f"body.{argument}"
+    if argument in operation.query.__struct_fields__:
+        names = dict(
+            zip(operation.query.__struct_fields__, operation.query.__struct_encode_fields__, strict=True)
+        )
+        return f"query.{names[argument]}"
+    return ARGUMENTS.get(argument, f"body.{argument}" if operation.body else f"path.{argument}")
+
+
+def _problem_of_framework(error: HTTPException) -> Problem:
     if isinstance(error, ValidationException):
         extra = error.extra if isinstance(error.extra, list) else []
-        errors = [
-            FieldError(f"{e.get('source', 'query')}.{e['key']}", e["message"]) for e in extra if "key" in e
-        ]
+        errors = [FieldError(f"path.{e['key']}", e["message"]) for e in extra if "key" in e]
         detail = "; ".join(f"{e.field}: {e.message}" for e in errors) or error.detail
         return Problem(400, "malformed", detail, errors=errors)
-    if isinstance(error, HTTPException):
-        headers: Mapping[str, str] = error.headers or {}
-        return Problem(
-            error.status_code, SLUGS.get(error.status_code, "refused"), error.detail, headers=dict(headers)
-        )
-    return problem_of(error)
+    headers: Mapping[str, str] = error.headers or {}
+    status = error.status_code
+    if status >= 500:
+        return problem_of(error)
+    slug, detail, field = REFUSALS.get(status, ("malformed", error.detail, None))
+    if allowed := headers.get("allow"):
+        detail = f"{detail}; there are {allowed}"
+    errors = [FieldError(field, detail)] if field else []
+    return Problem(status, slug, detail, errors=errors, headers=dict(headers))
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Any] = {

@@ -21,18 +21,16 @@ from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
 from app.api.events import EventHub
 from app.api.exposition import Exposition
-from app.api.handling import EXCEPTION_HANDLERS, refuse_unknown_parameters
+from app.api.handling import EXCEPTION_HANDLERS, check_request
 from app.api.health import Health
 from app.api.limit_layer import LimitLayer
 from app.api.limits import Limiter
 from app.api.metrics_folder import shared_folder
 from app.api.observe import ObserveLayer
-from app.api.openapi import openapi_config
 from app.api.pgbouncer import PgBouncer
 from app.api.pool_metrics import PoolMetrics
 from app.api.redis_link import RedisLink
-from app.api.routes import ROUTES, status
-from app.api.routes.answers import check_key
+from app.api.routes import ROUTES, pages, status
 from app.api.snapshots import Snapshots
 
 
@@ -95,8 +93,9 @@ class Api:
     def _make_litestar(self) -> Litestar:
         return Litestar(
             route_handlers=[
-                Router("/v1", route_handlers=ROUTES, guards=[check_key, refuse_unknown_parameters]),
+                Router("/v1", route_handlers=ROUTES, guards=[check_request]),
                 *status.ROUTES,
+                *pages.ROUTES,
             ],
             dependencies={
                 "database": _provide(self.database),
@@ -106,7 +105,7 @@ class Api:
             },
             exception_handlers=EXCEPTION_HANDLERS,
             request_max_body_size=MAX_BODY_BYTES,
-            openapi_config=openapi_config(),
+            openapi_config=None,
             lifespan=[self._lifespan],
             logging_config=None,
         )

@@ -38,6 +38,7 @@ class ObserveLayer:
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Passes a request on and watches its answer."""
         began = time.perf_counter()
+        scope["path"] = one_path(scope["path"])
         context = make_context(scope)
         context.peer = peer_of(scope, self._trusted_proxies)
         scope.setdefault("state", {})[KEY] = context
@@ -93,7 +94,7 @@ class ObserveLayer:
 
 
 def make_context(scope: Scope) -> Context:
-    """Returns the context of a new request, by what its headers say. What is malformed counts as not said."""
+    """Returns the context of a new request, by what its headers say. A malformed id counts as not said."""
     request_id = traceparent = token = None
     for name, value in scope["headers"]:
         if name == b"x-request-id":
@@ -108,8 +109,19 @@ def make_context(scope: Scope) -> Context:
     if traceparent is not None and TRACEPARENT.fullmatch(traceparent):
         context.traceparent = traceparent.decode()
     if token is not None:
-        context.floor = parse_token(token.decode("latin-1")) or 0
+        floor = parse_token(token.decode("latin-1"))
+        if floor is None:
+            context.malformed = "X-Consistency-Token"
+        else:
+            context.floor = floor
     return context
+
+
+def one_path(path: str) -> str:
+    """Returns the one form of a path: what the router takes for `/v1/jobs`, all layers have to."""
+    if "//" in path or path[-1:] == "/":
+        return "/" + "/".join(part for part in path.split("/") if part)
+    return path
 
 
 def new_request_id() -> str:

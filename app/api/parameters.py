@@ -1,82 +1,169 @@
-"""The parameters of paths, queries and headers, each described once."""
+"""The parameters of queries: strictly read, named as the arguments that they become."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Annotated, Any, TypeVar
+from urllib.parse import parse_qsl
 from uuid import UUID
 
-from litestar.openapi.spec import Example
-from litestar.params import HeaderParameter, PathParameter, QueryParameter
+import msgspec
+import msgspec.inspect
+from msgspec import Meta, field
 
-from app.api.schemas import JobType, Status, Time
+from app.api.errors import FieldError, Problem
+from app.api.values import JobType, Length, QueueName, Status, Text, Time, explain
 
-A_JOB = "0192f3c1-7d7a-7abc-8def-0123456789ab"
-AN_EXECUTION = "0192f3c1-8f10-7abc-8def-0123456789ab"
-
-
-def _example(value: object) -> list[Example]:
-    return [Example(value=value)]
+Q = TypeVar("Q", bound="Query")
 
 
-JobId = Annotated[UUID, PathParameter(description="the id of a job")]
-ExecutionId = Annotated[UUID, PathParameter(description="the id of an execution")]
-JobName = Annotated[
-    str, PathParameter(max_length=1000, description="the name of a job", examples=_example("nightly-report"))
-]
+class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """The query of a request: what it does not say is None, or has a default."""
 
-Cursor = Annotated[
-    str | None, QueryParameter(max_length=1000, description="`next_cursor` of the page before")
-]
-Limit = Annotated[int, QueryParameter(ge=1, le=500, description="how many at most")]
-FromTime = Annotated[
-    Time | None, QueryParameter(description="not before this time", examples=_example("2031-03-05T00:00:00Z"))
-]
-ToTime = Annotated[
-    Time | None, QueryParameter(description="before this time", examples=_example("2031-03-06T00:00:00Z"))
-]
+    def given(self) -> dict[str, Any]:
+        """Returns the arguments that were said, or have a default."""
+        return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
 
-NamePrefix = Annotated[
-    str | None,
-    QueryParameter(max_length=1000, description="how its name begins", examples=_example("nightly-")),
-]
-OfJob = Annotated[UUID | None, QueryParameter(description="of this job")]
-OfType = Annotated[JobType | None, QueryParameter(description="of this job type")]
-OfQueue = Annotated[
-    str | None, QueryParameter(max_length=1000, description="of this queue", examples=_example("default"))
-]
-OfTag = Annotated[
-    str | None,
-    QueryParameter(max_length=1000, description="whose job has this tag", examples=_example("billing")),
-]
-OfStatus = Annotated[Status | None, QueryParameter(description="that have this status")]
-Paused = Annotated[bool | None, QueryParameter(description="only those that are paused, or that are not")]
-ErrorContains = Annotated[
-    str | None,
-    QueryParameter(
-        max_length=1000, description="with this text in the error", examples=_example("connection refused")
-    ),
-]
-Instants = Annotated[int, QueryParameter(ge=1, le=1000, description="how many instants")]
-After = Annotated[Time | None, QueryParameter(description="those after this time; else after now")]
-Step = Annotated[
-    str | None,
-    QueryParameter(max_length=100, description="the length of a step", examples=_example("1 minute")),
-]
 
-IfMatch = Annotated[
-    str | None,
-    HeaderParameter(
-        name="If-Match",
-        max_length=200,
-        description="the ETag that the job must have; `*` for any",
-    ),
-]
-IdempotencyKey = Annotated[
-    str | None,
-    HeaderParameter(
-        name="Idempotency-Key",
-        max_length=255,
-        description="any text; sent again within a day with the same request, nothing is done twice",
-        examples=_example("7b7c9a6e-3c59-4a53-8f0e-1f6f3c1f2f10"),
-    ),
-]
+class NoQuery(Query, kw_only=True):
+    """There are no parameters."""
+
+
+class Paged(Query, kw_only=True):
+    """A page of a list."""
+
+    after: Annotated[Text, Meta(description="`next_cursor` of the page before")] | None = field(
+        name="cursor", default=None
+    )
+    max_rows: Annotated[int, Meta(ge=1, le=500, description="how many at most")] = field(
+        name="limit", default=50
+    )
+
+
+class JobFilter(Paged, kw_only=True):
+    """Which jobs."""
+
+    name_prefix: Annotated[Text, Meta(description="how its name begins", examples=["nightly-"])] | None = None
+    job_type: JobType | None = None
+    queue: QueueName | None = None
+    tag: Annotated[Text, Meta(description="that have this tag", examples=["billing"])] | None = None
+    paused: Annotated[bool, Meta(description="only those that are paused, or that are not")] | None = None
+
+
+class TimeRange(Paged, kw_only=True):
+    """A page of what lies between two times."""
+
+    from_time: Annotated[Time, Meta(description="not before this time")] | None = None
+    to_time: Annotated[Time, Meta(description="before this time")] | None = None
+
+
+class JobExecutionFilter(TimeRange, kw_only=True):
+    """Which executions of a job."""
+
+    status: Status | None = None
+    error_contains: (
+        Annotated[
+            Text, Meta(description="this text in the error, in any case of letters", examples=["refused"])
+        ]
+        | None
+    ) = None
+
+
+class ExecutionFilter(JobExecutionFilter, kw_only=True):
+    """Which executions."""
+
+    job_id: UUID | None = None
+    queue: QueueName | None = None
+    job_type: JobType | None = None
+    tag: Annotated[Text, Meta(description="whose job has this tag", examples=["billing"])] | None = None
+
+
+class Instants(Query, kw_only=True):
+    """Which instants of a schedule."""
+
+    n: Annotated[int, Meta(ge=1, le=1000, description="how many")] = 5
+    after: Annotated[Time, Meta(description="those after this time; else after now")] | None = None
+
+
+class StatisticsRange(Query, kw_only=True):
+    """Which statistics."""
+
+    from_time: (
+        Annotated[Time, Meta(description="not before this time; else an hour before the end")] | None
+    ) = None
+    to_time: Annotated[Time, Meta(description="before this time; else now")] | None = None
+    step: Annotated[Length, Meta(description="the length of a step: whole minutes")] = "1 minute"
+    queue: QueueName | None = None
+    job_type: JobType | None = None
+
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,15}")
+_TRUTH = {"true": True, "false": False}
+
+
+def read_query(query_string: bytes, kind: type[Q]) -> Q:
+    """Returns the parameters of a query; raises the problem that names the one that does not fit."""
+    if not query_string:
+        return kind()
+    readers = _readers(kind)
+    values: dict[str, Any] = {}
+    for name, text in _pairs(query_string):
+        if name not in readers:
+            known = ", ".join(readers)
+            raise _refusal(
+                name[:100], "is not known", hint=f"there are {known}" if known else "there are none"
+            )
+        if name in values:
+            raise _refusal(name, "must be given once")
+        values[name] = readers[name](text)
+    try:
+        # Strictly: else 1e3 would be a number, 17 a time and null no filter at all.
+        return msgspec.convert(values, kind)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        name = path.rstrip("`")
+        message = explain(message)
+        if " such as 2031" in message:
+            message += " (in a query + is written %2B)"
+        raise _refusal(name, message) from error
+
+
+def _pairs(query_string: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        yield from parse_qsl(query_string.decode("ascii"), keep_blank_values=True, errors="strict")
+    except ValueError as error:  # no ASCII, or what is escaped is no UTF-8
+        raise Problem(
+            400,
+            "malformed",
+            "the query is no UTF-8",
+            hint="write what is no ASCII as UTF-8 with %",
+            errors=[FieldError("query", "is no UTF-8")],
+        ) from error
+
+
+def _refusal(name: str, message: str, *, hint: str | None = None) -> Problem:
+    return Problem(
+        400,
+        "malformed",
+        f"the query parameter {name!r}: {message}",
+        hint=hint,
+        errors=[FieldError(f"query.{name}", message)],
+    )
+
+
+@cache
+def _readers(kind: type[Query]) -> dict[str, Callable[[str], Any]]:
+    """Returns what makes a value of a text, by the name of the parameter. What is none stays a text."""
+    readers: dict[str, Callable[[str], Any]] = {}
+    for found in msgspec.inspect.type_info(kind).fields:  # type: ignore[attr-defined]
+        types = getattr(found.type, "types", (found.type,))
+        inner = [getattr(t, "type", t) for t in types]
+        if any(isinstance(t, msgspec.inspect.IntType) for t in inner):
+            readers[found.encode_name] = lambda text: int(text) if _WHOLE_NUMBER.fullmatch(text) else text
+        elif any(isinstance(t, msgspec.inspect.BoolType) for t in inner):
+            readers[found.encode_name] = lambda text: _TRUTH.get(text, text)
+        else:
+            readers[found.encode_name] = str
+    return readers

@@ -1,161 +1,33 @@
-"""What goes in and what comes out, as the OpenAPI document shows it.
-
-Only what comes in is decoded by these: what goes out is JSON that PostgreSQL made. Bounds and rules that the
-database checks are not said here a second time.
-"""
+"""What comes out, as the OpenAPI document shows it: JSON that PostgreSQL made, which nothing here decodes."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, UnsetType
+from msgspec import UNSET, Meta, UnsetType
+
+from app.api.errors import FieldError
+from app.api.values import (
+    Backoff,
+    Dst,
+    JobType,
+    Misfire,
+    Origin,
+    Overlap,
+    Status,
+    Time,
+    Verdict,
+)
 
 T = TypeVar("T")
 
-JobType = Literal["sql", "http", "python", "command"]
-Status = Literal["scheduled", "ready", "running", "succeeded", "failed", "cancelled", "expired"]
-Verdict = Literal[
-    "fired", "coalesced", "skipped_overlap", "skipped_misfire", "skipped_paused", "skipped_window"
+Shortened = Annotated[
+    Any, Meta(description='any JSON; in a list `{"truncated": true, "bytes": …}` for a large one')
 ]
-
-Text = Annotated[str, Meta(max_length=10_000)]
-Length = Annotated[
-    str, Meta(max_length=100, description="a length, as PostgreSQL writes it", examples=["5 minutes"])
-]
-Time = Annotated[datetime, Meta(tz=True)]
-Integer = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
-Schedule = Annotated[
-    str,
-    Meta(
-        max_length=1000,
-        description="cron (5 fields; 6: second first; 7: year last), a nickname, or `every 15 minutes`",
-        examples=["30 2 * * *"],
-    ),
-]
-Target = Annotated[
-    Raw,
-    Meta(
-        description="what to run, by job type: url, handler, statement, args or shell",
-        examples=[{"url": "https://reports.example.com/build"}],
-    ),
-]
-Payload = Annotated[Raw, Meta(description="any JSON; up to 1 MB", examples=[{"kind": "daily"}])]
-Tags = Annotated[list[Annotated[str, Meta(max_length=200)]], Meta(max_length=100)]
-
-
-class Incoming(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """What is sent to us: what it does not say keeps its default, and what we do not know is refused."""
-
-    def given(self) -> dict[str, Any]:
-        """Returns the arguments that were said, documents as text."""
-        found = {}
-        for name in self.__struct_fields__:
-            value = getattr(self, name)
-            if value is not UNSET:
-                found[name] = bytes(value).decode() if isinstance(value, Raw) else value
-        return found
-
-
-class JobPolicies(Incoming, kw_only=True):
-    """When and how a job runs."""
-
-    schedule: Schedule | UnsetType | None = UNSET
-    timezone: Annotated[Text, Meta(examples=["Europe/Berlin"])] | UnsetType = UNSET
-    payload: Payload | UnsetType = UNSET
-    queue: Text | UnsetType = UNSET
-    priority: Integer | UnsetType = UNSET
-    max_attempts: Integer | UnsetType = UNSET
-    backoff: Literal["fixed", "linear", "exponential"] | UnsetType = UNSET
-    backoff_base: Length | UnsetType = UNSET
-    backoff_max: Length | UnsetType = UNSET
-    timeout: Length | UnsetType = UNSET
-    expires_after: Length | UnsetType | None = UNSET
-    misfire: Literal["skip", "fire_once", "fire_all"] | UnsetType = UNSET
-    misfire_window: Length | UnsetType | None = UNSET
-    misfire_cap: Integer | UnsetType | None = UNSET
-    overlap: Literal["allow", "skip", "queue_one", "cancel_running"] | UnsetType = UNSET
-    dst: Literal["debian", "wall", "skip"] | UnsetType = UNSET
-    jitter: Length | UnsetType = UNSET
-    starts_at: Time | UnsetType | None = UNSET
-    ends_at: Time | UnsetType | None = UNSET
-    tags: Tags | UnsetType = UNSET
-
-
-class NamedJob(JobPolicies, kw_only=True):
-    """A job whose name the path gives."""
-
-    job_type: JobType
-    target: Target
-
-
-class NewJob(NamedJob, kw_only=True):
-    """A job."""
-
-    name: Annotated[str, Meta(max_length=1000, examples=["nightly-report"])]
-
-
-class JobChanges(JobPolicies, kw_only=True):
-    """The attributes of a job that are to change; all others stay."""
-
-    job_type: JobType | UnsetType = UNSET
-    target: Target | UnsetType = UNSET
-
-
-class Pause(Incoming, kw_only=True):
-    """Why a job is paused."""
-
-    reason: Text | UnsetType | None = UNSET
-
-
-class Trigger(Incoming, kw_only=True):
-    """One run of a job beside its schedule."""
-
-    payload: Payload | UnsetType = UNSET
-    run_at: Time | UnsetType | None = UNSET
-
-
-class Backfill(Incoming, kw_only=True):
-    """A stretch of the past of which the instants without an execution are to get one."""
-
-    from_time: Time
-    to_time: Time
-
-
-class NewExecution(Incoming, kw_only=True):
-    """A piece of work without a job."""
-
-    job_type: JobType
-    target: Target
-    payload: Payload | UnsetType = UNSET
-    queue: Text | UnsetType = UNSET
-    priority: Integer | UnsetType = UNSET
-    run_at: Time | UnsetType | None = UNSET
-    dedup_key: Text | UnsetType | None = UNSET
-    max_attempts: Integer | UnsetType = UNSET
-    backoff: Literal["fixed", "linear", "exponential"] | UnsetType = UNSET
-    backoff_base: Length | UnsetType = UNSET
-    backoff_max: Length | UnsetType = UNSET
-    timeout: Length | UnsetType = UNSET
-    expires_after: Length | UnsetType | None = UNSET
-
-
-class Bulk(Incoming, kw_only=True):
-    """Many pieces of work, enqueued together or not at all."""
-
-    items: Annotated[list[NewExecution], Meta(min_length=1, max_length=10_000)]
-
-
-class PreviewRequest(Incoming, kw_only=True):
-    """A schedule that is only looked at."""
-
-    schedule: Schedule
-    timezone: Text | UnsetType = UNSET
-    n: Annotated[int, Meta(ge=1, le=1000)] | UnsetType = UNSET
-    after: Time | UnsetType = UNSET
-    dst: Literal["debian", "wall", "skip"] | UnsetType = UNSET
+Count = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(ge=0)]
 
 
 class Job(msgspec.Struct, kw_only=True):
@@ -166,35 +38,35 @@ class Job(msgspec.Struct, kw_only=True):
     job_type: JobType
     schedule: str | None
     timezone: str
-    next_fire_at: datetime | None
-    last_fire_at: datetime | None
+    next_fire_at: Annotated[Time | None, Meta(description="null: never again, or paused")]
+    last_fire_at: Time | None
     paused: bool
-    paused_at: datetime | None
+    paused_at: Time | None
     pause_reason: str | None
-    broken_reason: str | None
-    target: Any
-    payload: Any
+    broken_reason: Annotated[str | None, Meta(description="why the schedule was set aside, if it was")]
+    target: Shortened
+    payload: Shortened
     queue: str
     priority: int
     max_attempts: int
-    backoff: str
+    backoff: Backoff
     backoff_base: str
     backoff_max: str
     timeout: str
     expires_after: str | None
-    misfire: str
+    misfire: Misfire
     misfire_window: str | None
     misfire_cap: int | None
-    overlap: str
-    dst: str
+    overlap: Overlap
+    dst: Dst
     jitter: str
-    starts_at: datetime | None
-    ends_at: datetime | None
+    starts_at: Time | None
+    ends_at: Time | None
     tags: list[str]
-    version: int
-    created_at: datetime
+    version: Annotated[int, Meta(description="counts its definitions; with the ETag, If-Match is about it")]
+    created_at: Time
     created_by: str
-    updated_at: datetime
+    updated_at: Time
 
 
 class Execution(msgspec.Struct, kw_only=True):
@@ -207,57 +79,144 @@ class Execution(msgspec.Struct, kw_only=True):
     queue: str
     priority: int
     status: Status
-    attempt: int
+    attempt: Count
     max_attempts: int
-    fire_at: datetime | None
-    run_at: datetime | None
-    started_at: datetime | None
-    finished_at: datetime | None
+    fire_at: Annotated[Time | None, Meta(description="the instant of the schedule that it is for")]
+    run_at: Annotated[Time | None, Meta(description="null: held until an earlier fire of its job ends")]
+    started_at: Time | None
+    finished_at: Time | None
     worker_id: UUID | None
-    target: Any
-    payload: Any
-    result: Any
-    error: Any
-    progress: Any
-    origin: Literal["fire", "trigger", "backfill", "enqueue"]
+    target: Shortened
+    payload: Shortened
+    result: Shortened
+    error: Shortened
+    progress: Shortened
+    origin: Origin
     dedup_key: str | None
     traceparent: str | None
-    created_at: datetime
+    created_at: Time
 
 
 class Fire(msgspec.Struct, kw_only=True):
     """A row of the ledger: a due instant and what became of it."""
 
     job_id: UUID
-    fire_at: datetime
+    fire_at: Time
     verdict: Verdict
     execution_id: UUID | None
-    decided_at: datetime | None
+    decided_at: Time | None
 
 
 class Preview(msgspec.Struct, kw_only=True):
     """A schedule in words, and the instants that it means."""
 
-    description: str
-    fires: list[datetime]
+    description: Annotated[str | None, Meta(description="null: there is no schedule")]
+    fires: list[Time]
 
 
-class Count(msgspec.Struct):
+class Backfilled(msgspec.Struct, kw_only=True):
     """How many executions were made."""
 
-    executions: int
+    executions: Count
 
 
-class ExecutionIds(msgspec.Struct):
+class ExecutionIds(msgspec.Struct, kw_only=True):
     """The ids of what was enqueued, in the order of the items."""
 
     execution_ids: list[UUID]
 
 
-class Page(msgspec.Struct, Generic[T]):
+class Queue(msgspec.Struct, kw_only=True):
+    """What waits and runs in a queue now."""
+
+    queue: str
+    ready: Count
+    scheduled: Count
+    running: Count
+    oldest_ready_at: Time | None
+
+
+class Worker(msgspec.Struct, kw_only=True):
+    """A worker process of the last day."""
+
+    worker_id: UUID
+    node_id: str
+    status: Literal["active", "draining", "silent", "stopped"]
+    queues: list[str] | None
+    job_types: list[str]
+    concurrency: int
+    running: Count
+    started_at: Time
+    last_beat_at: Time
+    lease: str
+    stopped_at: Time | None
+
+
+class Ended(msgspec.Struct, kw_only=True):
+    """The attempts that ended within a step, of one queue and job type."""
+
+    at: Time
+    queue: str
+    job_type: JobType
+    succeeded: Count
+    failed: Count
+    cancelled: Count
+    expired: Count
+    retried: Count
+    wait_seconds: Annotated[Seconds, Meta(description="the sum over all that started")]
+    run_seconds: Seconds
+    max_wait_seconds: Seconds | None
+    max_run_seconds: Seconds | None
+
+
+class Statistics(msgspec.Struct, kw_only=True):
+    """Ended attempts by time, queue and job type. A step in which nothing ended is not there."""
+
+    from_time: Time
+    to_time: Time
+    step: str
+    items: list[Ended]
+
+
+class Page(msgspec.Struct, Generic[T], kw_only=True):
     """A page of a list. It may hold fewer than asked for, and still not be the last."""
 
     items: list[T]
     next_cursor: Annotated[
         str | None, Meta(description="give it as `cursor` for the next page; null: the last")
     ]
+
+
+class JobPage(Page[Job], kw_only=True):
+    """A page of jobs, by name."""
+
+
+class ExecutionPage(Page[Execution], kw_only=True):
+    """A page of executions, newest first. It may hold fewer than asked for, and still not be the last."""
+
+
+class FirePage(Page[Fire], kw_only=True):
+    """A page of a job's ledger, newest instant first."""
+
+
+class QueueList(Page[Queue], kw_only=True):
+    """All queues that hold anything."""
+
+
+class WorkerList(Page[Worker], kw_only=True):
+    """The workers of the last day, the youngest first."""
+
+
+class Problem(msgspec.Struct, kw_only=True):
+    """What is wrong, and what to do next (RFC 9457)."""
+
+    type: Annotated[str, Meta(description="a page that explains this kind of problem")]
+    title: str
+    status: Annotated[int, Meta(ge=400, le=599)]
+    detail: str
+    instance: Annotated[str, Meta(description="the id of the request, which our logs know")]
+    hint: Annotated[str, Meta(description="what to do next")] | UnsetType = UNSET
+    errors: Annotated[list[FieldError], Meta(description="the parts of the request to blame")] | UnsetType = (
+        UNSET
+    )
+    sqlstate: str | UnsetType = UNSET

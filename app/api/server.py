@@ -15,12 +15,12 @@ from types import FrameType
 
 import structlog
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.api.config import ApiSettings, process_settings
 from app.api.listener import BACKLOG
 from app.api.logs import configure_logs
 from app.api.main import Api, create_app
+from app.api.protocol import Protocol
 
 KEEP_ALIVE_SECONDS = 90
 """Longer than a proxy keeps its idle connections (60 s), so that it is never we who close one in its face."""
@@ -97,15 +97,15 @@ class Server(uvicorn.Server):
                 return
             await asyncio.sleep(0.01)
 
-    def _connections(self) -> list[HttpToolsProtocol]:
-        return [each for each in self.server_state.connections if isinstance(each, HttpToolsProtocol)]
+    def _connections(self) -> list[Protocol]:
+        return [each for each in self.server_state.connections if isinstance(each, Protocol)]
 
 
 def configure(api: Api, settings: ApiSettings) -> uvicorn.Config:
     """Returns how uvicorn runs an API."""
     return uvicorn.Config(
         api,
-        http="httptools",
+        http=Protocol,
         loop="auto",
         ws="none",
         lifespan="on",

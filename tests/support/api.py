@@ -71,3 +71,8 @@ class RunningApi:
         )
         self._clients.append(client)
         return client
+
+
+def unused_api() -> Api:
+    """Returns an API that is only looked at: nothing of it is opened."""
+    return create_app(ApiSettings(write_conninfo="", direct_conninfo="", node_id="test"))

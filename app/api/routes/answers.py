@@ -1,26 +1,29 @@
-"""What the handlers share: parameters, preconditions, and answers of JSON that PostgreSQL made."""
+"""What the handlers share: preconditions, and answers of JSON that PostgreSQL made."""
 
 from __future__ import annotations
 
 import hashlib
 import zlib
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated
+from urllib.parse import unquote
 from uuid import UUID
 
 import msgspec
-from litestar import Request, Response
+from litestar import Response
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import PathParameter
 
-from app.api.auth import check_scope
 from app.api.context import Context, context_of
 from app.api.database import Database, Idempotency, Written
 from app.api.errors import FieldError, Problem
-from app.api.schemas import Page
+from app.api.handling import MAX_KEY_LENGTH, AnyRequest, header, header_problem
+from app.api.queries import Read
 
-AnyRequest = Request[Any, Any, Any]
 Json = Response[bytes]
 Db = NamedDependency[Database]
+JobId = Annotated[UUID, PathParameter()]
+ExecutionId = Annotated[UUID, PathParameter()]
 
 
 class _Versioned(msgspec.Struct):
@@ -32,39 +35,11 @@ def context(request: AnyRequest) -> Context:
     return context_of(request.scope)
 
 
-def needs(scope: str) -> dict[str, Any]:
-    """Returns the mark of a handler that says which scope a key must have."""
-    return {"scope": scope}
-
-
-def check_key(connection: Any, handler: Any) -> None:
-    """Refuses a key that lacks the scope of the handler; one that names none is an oversight of ours."""
-    check_scope(context_of(connection.scope), handler.opt["scope"])
-
-
-def answers(kind: Any, status: int = 200, description: str = "Done") -> dict[int, ResponseSpec]:
-    """Documents what an answer holds."""
-    return {status: ResponseSpec(data_container=kind, generate_examples=False, description=description)}
-
-
-def page(kind: Any) -> dict[int, ResponseSpec]:
-    """Documents a page of a list."""
-    return answers(Page[kind], description="A page")
-
-
 def reply(body: bytes | None, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
     """Returns a document as an answer; raises the problem that there is none."""
     if body is None:
         raise Problem(404, "not-found", "there is nothing with this id")
     return Response(body, status_code=status, media_type="application/json", headers=headers)
-
-
-def reply_written(written: Written, *, status: int = 200, location: str | None = None) -> Json:
-    """Returns what came of a write."""
-    headers = {"Location": location} if location else {}
-    if written.replayed:
-        headers["Idempotent-Replayed"] = "true"
-    return reply(written.body, status=status, headers=headers)
 
 
 def reply_job(body: bytes | None, *, status: int = 200, headers: dict[str, str] | None = None) -> Json:
@@ -76,32 +51,76 @@ def reply_job(body: bytes | None, *, status: int = 200, headers: dict[str, str] 
     return reply(body, status=status, headers={"ETag": etag, **(headers or {})})
 
 
-def expected_version(if_match: str | None) -> int | None:
+def reply_written(
+    written: Written,
+    *,
+    status: int = 200,
+    location: str | None = None,
+    how: Callable[..., Json] = reply,
+) -> Json:
+    """Returns what came of a write, as what it changed stands now."""
+    headers = {"Location": location} if location else {}
+    if written.replayed:
+        headers["Idempotent-Replayed"] = "true"
+    if written.body is None:
+        raise Problem(404, "not-found", "it was done, but what it was done to is there no more")
+    return how(written.body, status=status, headers=headers)
+
+
+def expected_version(request: AnyRequest) -> int | None:
     """Returns the version that If-Match names; None where any will do."""
+    if_match = header(request, "If-Match")
     if if_match is None or if_match.strip() == "*":
         return None
     # A proxy that compresses an answer makes its ETag weak: the version in it is still the job's.
     version = if_match.strip().removeprefix("W/").removeprefix('"').partition(".")[0]
     if not (version.isascii() and version.isdecimal() and len(version) < 10):
-        raise Problem(
-            400,
-            "malformed",
-            "If-Match is no ETag of ours",
-            hint="send the ETag of the job as it was given",
-            errors=[FieldError("header.If-Match", "is no ETag of ours")],
+        raise header_problem(
+            "If-Match", "is no ETag of ours", hint="send the ETag of the job as it was given"
         )
     return int(version)
 
 
-async def idempotency(request: AnyRequest, key: str | None) -> Idempotency | None:
+async def idempotency(request: AnyRequest) -> Idempotency | None:
     """Returns what makes this request the same as another: its key, and a hash of all that it asks for."""
+    key = header(request, "Idempotency-Key")
     if key is None:
         return None
+    if not 1 <= len(key) <= MAX_KEY_LENGTH:
+        raise header_problem(
+            "Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} characters", hint="use a UUID"
+        )
     digest = hashlib.sha256()
     for part in (request.method.encode(), request.scope["raw_path"], request.scope["query_string"]):
         digest.update(part + b"\0")
     digest.update(await request.body())
     return Idempotency(key, digest.digest())
+
+
+def name_of(request: AnyRequest) -> str:
+    """Returns the name of a job from the path, which may hold an escaped slash."""
+    raw: bytes = request.scope["raw_path"].partition(b"/by-name/")[2]
+    try:
+        name = unquote(raw.decode("ascii"), errors="strict")
+    except UnicodeDecodeError:
+        raise _refused_name("is no UTF-8") from None
+    if "\0" in name:
+        raise _refused_name("must not hold a NUL character")
+    return name
+
+
+def _refused_name(message: str) -> Problem:
+    return Problem(400, "malformed", f"the name {message}", errors=[FieldError("path.name", message)])
+
+
+def read_job(job_id: UUID | str) -> Read:
+    """Returns the read of a job."""
+    return Read("get_job_json", {"job_id": job_id})
+
+
+def read_execution(execution_id: UUID | str) -> Read:
+    """Returns the read of an execution."""
+    return Read("get_execution_json", {"execution_id": execution_id})
 
 
 def job_path(job_id: UUID | str) -> str:

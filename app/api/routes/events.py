@@ -7,17 +7,19 @@ import contextlib
 import hashlib
 from typing import Annotated, Any
 
-from litestar import get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
-from litestar.params import HeaderParameter, QueryParameter
 from litestar.types import Receive, Scope, Send
+from msgspec import Meta
 
 from app.api.auth import bearer
 from app.api.errors import FieldError, Problem
 from app.api.events import EventHub
-from app.api.routes.answers import AnyRequest, context, needs
+from app.api.handling import AnyRequest, header, query_of
+from app.api.operations import reads
+from app.api.parameters import Query
+from app.api.routes.answers import context
 from app.api.streams import TOPICS, Stream
+from app.api.values import Text
 
 HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -26,18 +28,17 @@ HEADERS = [
     (b"x-accel-buffering", b"no"),
 ]
 
-Topics = Annotated[
-    str | None,
-    QueryParameter(max_length=100, description=f"some of `{','.join(TOPICS)}`, with commas; else all"),
-]
-LastEventId = Annotated[
-    str | None,
-    QueryParameter(max_length=100, description="the id of the last event that came; the header goes first"),
-]
-LastEventIdHeader = Annotated[
-    str | None,
-    HeaderParameter(name="Last-Event-ID", max_length=100, description="likewise, as browsers send it"),
-]
+
+class Listening(Query, kw_only=True):
+    """What is listened to."""
+
+    topics: Annotated[
+        Text | None, Meta(description=f"some of `{','.join(TOPICS)}`, with commas; else all")
+    ] = None
+    last_event_id: Annotated[
+        Text | None,
+        Meta(description="the id of the last event that came; the header Last-Event-ID goes first"),
+    ] = None
 
 
 class EventResponse:
@@ -70,21 +71,15 @@ class EventResponse:
         self._stream.end()
 
 
-@get(
+@reads(
     "/events",
-    opt=needs("read"),
+    str,
     media_type="text/event-stream",
-    responses={200: ResponseSpec(data_container=str, generate_examples=False, description="Events")},
+    query=Listening,
     summary="Listen to what happens",
-    tags=["overview"],
+    tag="overview",
 )
-async def events(
-    request: AnyRequest,
-    hub: NamedDependency[EventHub],
-    topics: Topics = None,
-    last_event_id: LastEventId = None,
-    last_event_id_header: LastEventIdHeader = None,
-) -> EventResponse:
+async def events(request: AnyRequest, hub: NamedDependency[EventHub]) -> EventResponse:
     """Server-sent events: aggregates and ids, never rows.
 
     `hello` begins a stream: fetch then what you show. `jobs`, `executions`, `queues` and `stats` tell that
@@ -92,14 +87,15 @@ async def events(
     everything anew. `bye`: this process leaves, connect again. Sent again with the id of the last event, a
     stream goes on after it.
     """
+    wanted = query_of(request, Listening)
     asked, secret = context(request), bearer(request.scope)
     assert asked.key is not None  # noqa: S101 - the guard has looked
     stream = hub.join(
-        _topics(topics),
+        _topics(wanted.topics),
         key=asked.key,
         peer=asked.peer,
         digest=hashlib.sha256(secret).digest() if secret else None,
-        last=last_event_id_header or last_event_id,
+        last=header(request, "Last-Event-ID") or wanted.last_event_id,
     )
     return EventResponse(hub, stream)
 

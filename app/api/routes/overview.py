@@ -2,59 +2,48 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from litestar import get, post
-from litestar.params import JSONBody
-
-from app.api.handling import JsonBody
-from app.api.parameters import FromTime, Step, ToTime
+from app.api.bodies import PreviewRequest
+from app.api.handling import AnyRequest, body_of, query_of
+from app.api.operations import reads, writes
+from app.api.parameters import StatisticsRange
 from app.api.queries import Read
-from app.api.routes.answers import AnyRequest, Db, Json, answers, context, needs, reply
-from app.api.schemas import Preview, PreviewRequest
-
-DOCUMENT = answers(dict[str, Any])
+from app.api.routes.answers import Db, Json, context, reply
+from app.api.schemas import Preview, QueueList, Statistics, WorkerList
 
 
-@get("/queues", opt=needs("read"), responses=DOCUMENT, summary="Queues", tags=["overview"])
+@reads("/queues", QueueList, summary="Show the queues", tag="overview")
 async def list_queues(request: AnyRequest, database: Db) -> Json:
     """What waits and runs in each now."""
     return reply(await database.read(context(request), Read("list_queues")))
 
 
-@get("/workers", opt=needs("read"), responses=DOCUMENT, summary="Workers", tags=["overview"])
+@reads("/workers", WorkerList, summary="Show the workers", tag="overview")
 async def list_workers(request: AnyRequest, database: Db) -> Json:
     """Those of the last day."""
     return reply(await database.read(context(request), Read("list_workers")))
 
 
-@get("/stats", opt=needs("read"), responses=DOCUMENT, summary="Statistics", tags=["overview"])
-async def list_stats(
-    request: AnyRequest,
-    database: Db,
-    from_time: FromTime = None,
-    to_time: ToTime = None,
-    step: Step = None,
-) -> Json:
-    """Ended attempts by time, queue and job type."""
-    given = {"from_time": from_time, "to_time": to_time, "step": step}
-    arguments = {name: value for name, value in given.items() if value is not None}
+@reads("/stats", Statistics, query=StatisticsRange, summary="Show statistics", tag="overview")
+async def list_stats(request: AnyRequest, database: Db) -> Json:
+    """Ended attempts by time, queue and job type, of at most 1,500 steps."""
+    arguments = query_of(request, StatisticsRange).given()
     return reply(await database.read(context(request), Read("list_stats", arguments)))
 
 
-@post(
+@writes(
+    "POST",
     "/schedules/preview",
-    dto=JsonBody,
-    return_dto=None,
-    status_code=200,
-    opt=needs("read"),
-    responses=answers(Preview),
+    Preview,
+    body=PreviewRequest,
+    idempotent=False,
+    scope="read",
     summary="Show what a schedule means",
-    tags=["overview"],
+    tag="overview",
 )
-async def preview(request: AnyRequest, database: Db, data: JSONBody[PreviewRequest]) -> Json:
+async def preview(request: AnyRequest, database: Db) -> Json:
     """In words, and its next instants."""
-    return reply(await database.read(context(request), Read("preview_json", data.given())))
+    schedule = await body_of(request, PreviewRequest)
+    return reply(await database.read(context(request), Read("preview_json", schedule.given())))
 
 
 ROUTES = [list_queues, list_workers, list_stats, preview]

@@ -11,28 +11,30 @@ from litestar.di import NamedDependency
 from app.api.auth import bearer
 from app.api.errors import Problem
 from app.api.exposition import Exposition
+from app.api.handling import AnyRequest
 from app.api.health import Health
 from app.api.health_report import Liveness, Readiness, Report
-from app.api.routes.answers import AnyRequest, Json, answers
+from app.api.operations import reads
+from app.api.routes.answers import Json
 
 OfHealth = NamedDependency[Health]
 OfMetrics = NamedDependency[Exposition]
-ANYBODY: list[dict[str, list[str]]] = [{}]
 FRESH = {"Cache-Control": "no-store"}
 
 
-@get("/health/live", security=ANYBODY, responses=answers(Liveness), summary="Alive?", tags=["status"])
+@reads("/health/live", Liveness, scope=None, summary="Alive?", tag="status")
 async def live() -> Json:
     """Looks at nothing: that there is an answer is the answer."""
     return _answer(Liveness(), fine=True)
 
 
-@get(
+@reads(
     "/health/ready",
-    security=ANYBODY,
-    responses=answers(Readiness) | answers(Readiness, 503, "Not to be given requests"),
+    Readiness,
+    otherwise={503: "Not to be given requests."},
+    scope=None,
     summary="Ready for requests?",
-    tags=["status"],
+    tag="status",
 )
 async def ready(health: OfHealth) -> Json:
     """503 while leaving, while the schema is too old, and when the primary is away for ten seconds."""
@@ -40,12 +42,13 @@ async def ready(health: OfHealth) -> Json:
     return _answer(readiness, fine=readiness.status == "ready")
 
 
-@get(
+@reads(
     "/health",
-    security=ANYBODY,
-    responses=answers(Report) | answers(Report, 503, "No write can be done here"),
+    Report,
+    otherwise={503: "No write can be done here."},
+    scope=None,
     summary="How is everything?",
-    tags=["status"],
+    tag="status",
 )
 async def report(health: OfHealth) -> Json:
     """Each service up or down, as of a second ago at most."""
@@ -53,7 +56,7 @@ async def report(health: OfHealth) -> Json:
     return _answer(found, fine=found.status != "down")
 
 
-@get("/metrics", include_in_schema=False)
+@get("/metrics")
 async def metrics(request: AnyRequest, exposition: OfMetrics) -> Json:
     """For Prometheus; where PGTICK_METRICS_TOKEN is set, only with that."""
     if exposition.token is not None:
