@@ -29,7 +29,7 @@ from tests.support.program import free_port
 from tests.support.topology import Topology, running_topology
 
 ROUNDS = 5
-SECONDS = 3.0
+SECONDS = 2.0
 CONNECTIONS = 16
 READY_SECONDS = 30.0
 JOBS = 50

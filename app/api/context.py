@@ -48,6 +48,8 @@ class Context(msgspec.Struct):
     lsn: int | None = None
     """The LSN as of which the answer was read; None while nothing was."""
     cache: CacheResult | None = None
+    headers: list[tuple[bytes, bytes]] = []
+    """What the layers add to the answer, whoever gives it."""
 
 
 def context_of(scope: Scope) -> Context:

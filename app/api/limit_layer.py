@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from litestar.types import ASGIApp, HTTPScope, Message, Receive, Send
+from litestar.types import ASGIApp, HTTPScope, Receive, Send
 
 from app.api.auth import EVERYBODY, is_public
 from app.api.context import Context, context_of
@@ -34,20 +34,12 @@ class LimitLayer:
         kind = class_of(scope)
         gate = self._limiter.gate(client_of(context), kind)
         decision = await gate.decide()
-        headers = [
-            (b"ratelimit-policy", self._policies[kind]),
-            (b"ratelimit", _state(decision, kind)),
-        ]
-
-        async def limited(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers]
-            await send(message)
-
+        context.headers.append((b"ratelimit-policy", self._policies[kind]))
+        context.headers.append((b"ratelimit", _state(decision, kind)))
         if decision.admitted:
-            await self._app(scope, receive, limited)
+            await self._app(scope, receive, send)
         else:
-            await send_problem(scope, limited, refusal(decision, kind))
+            await send_problem(scope, send, refusal(decision, kind))
 
 
 def class_of(scope: HTTPScope) -> Class:

@@ -19,8 +19,8 @@ from app.api.peer import Network, peer_of
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 SLOW_SECONDS = 1.0
-QUIET = ("/health", "/metrics")
-"""Asked all the time by machines: counted, but logged only when something is wrong."""
+EVENTS_PATH = "/v1/events"
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = structlog.get_logger("api")
 
@@ -43,19 +43,17 @@ class ObserveLayer:
         context.peer = peer_of(scope, self._trusted_proxies)
         scope.setdefault("state", {})[KEY] = context
         status = 0
-        is_stream = False
 
         async def watching(message: Message) -> None:
-            nonlocal status, is_stream
+            nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message["headers"])
+                headers = [*message["headers"], *context.headers]
                 headers.append((b"x-request-id", context.request_id.encode()))
                 if context.lsn is not None:
                     headers.append((b"x-consistency-token", format_token(context.lsn).encode()))
                 if self._is_draining():
                     headers.append((b"connection", b"close"))  # whoever is behind it goes elsewhere
-                is_stream = any(value.startswith(b"text/event-stream") for _, value in headers)
                 message["headers"] = headers
             await send(message)
 
@@ -69,16 +67,17 @@ class ObserveLayer:
             if status == 0:
                 await send_problem(scope, watching, problem_of(error))
         finally:
-            self._observe(scope, context, status, time.perf_counter() - began, is_stream=is_stream)
+            self._observe(scope, context, status, time.perf_counter() - began)
 
-    def _observe(
-        self, scope: HTTPScope, context: Context, status: int, seconds: float, *, is_stream: bool
-    ) -> None:
+    def _observe(self, scope: HTTPScope, context: Context, status: int, seconds: float) -> None:
         if context.route == "unmatched":
             context.route = scope.get("path_template") or "unmatched"
+        is_stream = scope["path"] == EVENTS_PATH and status == 200
         if not is_stream:  # it lasts as long as somebody listens
             metrics.request(scope["method"], context.route, status, seconds)
-        if status >= 500 or seconds > SLOW_SECONDS or not scope["path"].startswith(QUIET):
+        # Reads that went well are in the metrics, and in the log of the proxy; a line for each took a third
+        # of the time of one that comes from the cache.
+        if status >= 400 or seconds > SLOW_SECONDS or scope["method"] not in READS:
             log = _log.warning if status >= 500 else _log.info
             log(
                 "request",
