@@ -14,12 +14,15 @@ as $$
 declare
     v_fake constant text := current_setting('scheduler.fake_now', true);
 begin
-    if v_fake <> '' and exists (
-           select from pg_db_role_setting s
-           join pg_database d on d.oid = s.setdatabase
-           where d.datname = current_database() and s.setrole = 0
-             and 'scheduler.fake_clock=on' = any (s.setconfig)) then
-        return v_fake::timestamptz;
+    if v_fake <> '' then  -- two conditions: one that holds a query takes 6 us more, also unasked
+        if exists (
+            select from pg_db_role_setting s
+            join pg_database d on d.oid = s.setdatabase
+            where d.datname = current_database() and s.setrole = 0
+              and 'scheduler.fake_clock=on' = any (s.setconfig)
+        ) then
+            return v_fake::timestamptz;
+        end if;
     end if;
     return clock_timestamp();
 end;
