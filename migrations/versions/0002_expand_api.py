@@ -1,4 +1,4 @@
-"""What the REST API keeps: keys, answers, columns of the audit log, marks, totals; requests to cancel."""
+"""What the REST API keeps: keys, answers, columns of the audit log, marks, totals. Cancels, old versions."""
 
 from __future__ import annotations
 
@@ -13,3 +13,4 @@ def upgrade() -> None:
     run_file(STATE / "07_api.sql")
     run_file(STATE / "08_status.sql")
     run_file(STATE / "09_cancel_requests.sql")
+    run_file(STATE / "10_old_versions.sql")

@@ -11,7 +11,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- One execution of a job, now or at run_at, beside its schedule: also while it is paused, and
 -- whatever its overlap policy. Without a payload it gets the job's.
--- Writes: waiting, audit_log.
+-- Writes: waiting, audit_log; job_versions where run_at is more than a day ahead.
 -- Raises: P0002 for an unknown job; 22023 for a wrong payload or run_at.
 declare
     v_shard constant integer := scheduler.get_shard_id(job_id);
@@ -19,6 +19,7 @@ declare
     v_run_at constant timestamptz := scheduler_internal.check_run_at(run_at, v_now);
     v_id constant uuid := scheduler_internal.new_id(v_shard, v_run_at);
     v_name text;
+    v_version integer;
 begin
     perform scheduler_internal.check_document('the payload', payload);
     insert into scheduler_internal.waiting
@@ -30,9 +31,13 @@ begin
     from scheduler_internal.jobs j
     join scheduler_internal.job_versions v
       on v.shard = v_shard and v.job_id = j.job_id and v.version = j.version
-    where j.shard = v_shard and j.job_id = trigger_job.job_id;
+    where j.shard = v_shard and j.job_id = trigger_job.job_id
+    returning job_version into v_version;
     if not found then
         perform scheduler_internal.refuse_unknown('job', job_id);
+    end if;
+    if v_run_at > v_now + interval '1 day' then
+        perform scheduler_internal.need_version(v_shard, job_id, v_version, v_run_at);
     end if;
     select j.name into v_name from scheduler_internal.jobs j
     where j.shard = v_shard and j.job_id = trigger_job.job_id;

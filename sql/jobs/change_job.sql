@@ -33,6 +33,7 @@ begin
     end if;
     perform scheduler_internal.check_scopes(v_old.job_type);  -- the new one's is check_target's
     perform scheduler_internal.settle_job(v_job, v_now);
+    perform scheduler_internal.supersede_version(v_job, v_now);
     update scheduler_internal.jobs j
     set version = v_job.version + 1, updated_at = v_now
     where j.shard = v_job.shard and j.job_id = v_job.job_id;

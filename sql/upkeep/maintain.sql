@@ -35,6 +35,7 @@ begin
                                     when 'idempotency_keys' then interval '1 day'
                                     else v_history end) at time zone 'UTC')::date);
     end loop;
+    perform scheduler_internal.drop_versions(v_now);
     delete from scheduler_internal.workers w
     where coalesce(w.stopped_at, w.last_beat_at) < v_now - interval '1 day';
     delete from scheduler_internal.retried r
