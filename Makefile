@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-variants check format bench db-reset
+.PHONY: help install up test test-variants check format bench bench-api load db-reset
 
 help: ## Lists what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,12 @@ format: install ## Formats the Python code
 
 bench: install ## Measures ticks, claims and lateness on this machine
 	@$(BIN)/pgtick bench
+
+bench-api: install ## Measures the API beside a bare Litestar route
+	@$(BIN)/python -m loadtest.bench_api
+
+load: install ## Puts the mixed load of 10,000 requests a minute on all of it (locust)
+	@$(BIN)/python -m loadtest.load
 
 db-reset: install ## Throws the local database away (asks first)
 	@$(BIN)/python -m app.reset

@@ -25,6 +25,7 @@ import psycopg
 from loadtest import http_client
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, request_bytes, rotating
+from loadtest.server import DURABLE
 from tests.support.program import free_port
 from tests.support.topology import Topology, running_topology
 
@@ -42,7 +43,7 @@ def run() -> Report:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-bench-")))
         folder.chmod(0o711)
-        topology = stack.enter_context(running_topology(folder, replicas=1))
+        topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
         key = _fill(topology)
         topology.wait_until_replayed()
         api = stack.enter_context(_api(topology))

@@ -20,10 +20,9 @@ from app import localdb
 from app.cluster import Cluster
 from migrations.runner import migrate
 
-# As durable as a production server: every commit waits for the disk.
-SETTINGS = {
-    "fsync": "on",
-    "synchronous_commit": "on",
+# As a production server: every commit waits for the disk.
+DURABLE = {"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on"}
+SETTINGS = DURABLE | {
     "shared_buffers": "1GB",
     "max_wal_size": "4GB",
     "max_connections": "50",

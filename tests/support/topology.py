@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -95,14 +95,20 @@ class Topology:
 
 
 @contextmanager
-def running_topology(folder: Path, *, replicas: int = 2, origin: Origin | None = None) -> Iterator[Topology]:
-    """Has it run while the block does, in that folder."""
+def running_topology(
+    folder: Path,
+    *,
+    replicas: int = 2,
+    origin: Origin | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Topology]:
+    """Has it run while the block does, in that folder; `settings` replace those of the test servers."""
     with ExitStack() as stack:
         home = folder / "primary"
         home.mkdir(mode=0o711)
         (home / "port").write_text(f"{free_port()}\n")
         guard().add_cluster(home)
-        server = Server.start(home, origin=origin, settings=PRIMARY_SETTINGS)
+        server = Server.start(home, origin=origin, settings=PRIMARY_SETTINGS | dict(settings or {}))
         stack.callback(server.stop)
         dbname = server.clone_template()
         with ThreadPoolExecutor(replicas) as pool:
