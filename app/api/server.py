@@ -8,9 +8,11 @@ signal cuts it short.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 import os
 import socket
+from collections.abc import Iterator
 from types import FrameType
 
 import structlog
@@ -28,8 +30,9 @@ DRAIN_SECONDS = 1.0
 """For so long a leaving process still takes connections, and closes each after its answer."""
 HURRY_SECONDS = 1.0
 """For so long a process that leaves at once says so to those whom it leaves without an answer."""
-LINGER_SECONDS = 0.5
+LINGER_SECONDS = 2.0
 """For so long a connection that was taken in the last moment may be silent before it is closed."""
+SHORT_SECONDS = 0.02
 
 _log = structlog.get_logger("api")
 
@@ -81,24 +84,43 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes no more connections; what was sent on those that were taken is answered."""
+        # Closed with its socket, a connection that still waits to be taken would be reset: on a busy machine
+        # the loop may not have come to that.
+        waiting = [taken for each in sockets or [] for taken in _take_all(each)]
         for server in self.servers:
             server.close()
         for each in sockets or []:
             each.close()
+        loop = asyncio.get_running_loop()
+        for taken in waiting:
+            await loop.connect_accepted_socket(self._make_protocol, taken)
         await self._linger()
         await super().shutdown(sockets)
+
+    def _make_protocol(self) -> Protocol:
+        return Protocol(self.config, self.server_state, self.lifespan.state)
 
     async def _linger(self) -> None:
         """Waits for the first request of each new connection: closed before, it would be lost on its way."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + LINGER_SECONDS
+        await asyncio.sleep(SHORT_SECONDS)  # for what has come on other connections and is not read yet
         while any(each.cycle is None for each in self._connections()) and not self.force_exit:
             if loop.time() > give_up_at:
                 return
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(SHORT_SECONDS)
 
     def _connections(self) -> list[Protocol]:
         return [each for each in self.server_state.connections if isinstance(each, Protocol)]
+
+
+def _take_all(listener: socket.socket) -> Iterator[socket.socket]:
+    """Takes the connections that wait on a listening socket."""
+    with contextlib.suppress(OSError):  # such as that there are no more
+        while True:
+            taken, _ = listener.accept()
+            taken.setblocking(False)
+            yield taken
 
 
 def configure(api: Api, settings: ApiSettings) -> uvicorn.Config:

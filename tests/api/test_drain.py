@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +16,10 @@ import httpx
 import pytest
 from psycopg import Connection
 
+from app.api.config import ApiSettings
+from app.api.listener import listen
+from app.api.main import create_app
+from app.api.server import Server, configure
 from tests.api.conftest import API_USER
 from tests.conftest import Connect, Database, StartNginx
 from tests.support.api_process import ApiProcess
@@ -108,6 +113,20 @@ def test_nobody_under_load_is_failed(start: Start, keys: dict[str, str]) -> None
     assert "draining" in api.said
     assert '"event": "left"' in api.said
     assert "Traceback" not in api.said
+
+
+async def test_a_connection_that_nobody_has_taken_yet_is_answered(api_settings: ApiSettings) -> None:
+    api = create_app(api_settings)
+    server = Server(configure(api, api_settings), api, ready_fd=None)
+    listener = listen(api_settings)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup([listener])
+    # All of this without the loop, which therefore knows nothing of it.
+    with socket.create_connection(listener.getsockname()) as late:
+        late.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+        await server.shutdown([listener])
+        assert late.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_what_is_under_way_is_answered(start: Start, stuck: Callable[[ApiProcess], Any]) -> None:
