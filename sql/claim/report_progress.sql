@@ -14,7 +14,7 @@ as $$
 -- discard.
 -- Writes: running (HOT: no index on it). Raises: 22023 for a document that is too large.
 begin
-    perform scheduler_internal.check_document('the progress', progress);
+    perform scheduler_internal.check_document('progress', progress);
     update scheduler_internal.running r
     set progress = report_progress.progress
     where r.shard = scheduler.get_shard_id(report_progress.execution_id)

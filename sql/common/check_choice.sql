@@ -10,7 +10,7 @@ begin
         perform scheduler_internal.refuse(
             format('unknown %s %L', label, value),
             format('It is one of %s.', array_to_string(choices, ', ')),
-            format('Choose one, for example %s.', choices[1]));
+            format('Choose one, for example %s.', choices[1]), argument => label);
     end if;
 end;
 $$;

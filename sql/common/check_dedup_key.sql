@@ -8,7 +8,8 @@ as $$
 begin
     if length(dedup_key) not between 1 and 500 then
         perform scheduler_internal.refuse('invalid dedup_key',
-            format('It has 1 to 500 characters, not %s.', length(dedup_key)), 'Hash a longer one.');
+            format('It has 1 to 500 characters, not %s.', length(dedup_key)), 'Hash a longer one.',
+            argument => 'dedup_key');
     end if;
 end;
 $$;

@@ -13,15 +13,16 @@ begin
     end if;
     if octet_length(document::text) > 1048576 then
         perform scheduler_internal.refuse(
-            format('%s is too large', label),
+            format('the %s is too large', label),
             format('%s bytes; 1 MiB is the most.', octet_length(document::text)),
-            'Keep the data in a table of yours and pass its key.');
+            'Keep the data in a table of yours and pass its key.', argument => label);
     end if;
     if jsonb_path_exists(
            document,
            'strict $.**{64 to last} ? (@.type() == "object" || @.type() == "array")') then
         perform scheduler_internal.refuse(
-            format('%s is nested too deeply', label), 'More than 64 levels.', 'Flatten it.');
+            format('the %s is nested too deeply', label), 'More than 64 levels.', 'Flatten it.',
+            argument => label);
     end if;
 end;
 $$;

@@ -9,7 +9,7 @@ begin
     if run_at > '2199-12-31' then  -- infinity too: it means "held" in our tables
         perform scheduler_internal.refuse(
             format('run_at %s is out of range', run_at), 'Schedules end with the year 2199.',
-            'Give a time before 2200.');
+            'Give a time before 2200.', argument => 'run_at');
     end if;
     return greatest(run_at, at);
 end;

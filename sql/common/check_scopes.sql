@@ -9,9 +9,13 @@ as $$
 -- worker), the rights of the database role are all there is.
 -- Raises: 42501.
 declare
-    v_scopes constant text[] := string_to_array(scheduler_internal.setting('scopes', 'admin'), ',');
+    v_scopes text[];
 begin
-    if job_type in ('sql', 'command') and 'admin' <> all (v_scopes) then
+    if job_type not in ('sql', 'command') then
+        return;
+    end if;
+    v_scopes := string_to_array(scheduler_internal.setting('scopes', 'admin'), ',');
+    if 'admin' <> all (v_scopes) then
         perform scheduler_internal.refuse(
             format('a %s job needs the scope admin', job_type),
             format('The key has %s.', array_to_string(v_scopes, ', ')),

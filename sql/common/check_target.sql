@@ -21,7 +21,7 @@ begin
         else
             perform scheduler_internal.refuse(
                 format('unknown job type %L', job_type), 'A worker could never run it.',
-                'Use sql, http, python or command.');
+                'Use sql, http, python or command.', argument => 'job_type');
     end case;
     perform scheduler_internal.check_scopes(job_type);
     if jsonb_typeof(v_target) = 'string' then
@@ -31,45 +31,48 @@ begin
         perform scheduler_internal.refuse(
             format('a %s job needs a target', job_type),
             format('It is %s.', coalesce('a JSON ' || jsonb_typeof(v_target), 'null')),
-            format('Write target => ''{"%s": "…"}''.', v_main));
+            format('Write target => ''{"%s": "…"}''.', v_main), argument => 'target');
     end if;
     select k into v_key from jsonb_object_keys(v_target) k where k <> all (v_keys) limit 1;
     if found then
         perform scheduler_internal.refuse(
             format('unknown key %L in the target of a %s job', v_key, job_type),
-            format('It knows %s.', array_to_string(v_keys, ', ')), 'Correct or remove the key.');
+            format('It knows %s.', array_to_string(v_keys, ', ')), 'Correct or remove the key.',
+            argument => 'target');
     end if;
     if job_type = 'command' and v_target ? 'args' then
         if v_target ? 'shell' then
             perform scheduler_internal.refuse(
-                'a command has either "shell" or "args"', 'Both are given.', 'Remove one of them.');
+                'a command has either "shell" or "args"', 'Both are given.', 'Remove one of them.',
+                argument => 'target');
         end if;
         if jsonb_typeof(v_target -> 'args') <> 'array' or jsonb_array_length(v_target -> 'args') = 0
            or exists (select from jsonb_array_elements(v_target -> 'args') a
                       where jsonb_typeof(a) <> 'string') then
             perform scheduler_internal.refuse(
                 '"args" of a command must be a list of strings', 'The first is the program.',
-                'Write {"args": ["program", "argument"]}.');
+                'Write {"args": ["program", "argument"]}.', argument => 'target');
         end if;
     elsif coalesce(jsonb_typeof(v_target -> v_main), '') <> 'string'
           or btrim(v_target ->> v_main) = '' then
         perform scheduler_internal.refuse(
             format('the target of a %s job needs "%s"', job_type, v_main),
             'It is missing, empty or not a string.',
-            format('Write target => ''{"%s": "…"}''.', v_main));
+            format('Write target => ''{"%s": "…"}''.', v_main), argument => 'target');
     end if;
     if job_type = 'http' then
         if v_target ->> 'url' !~* '^https?://[^[:space:]/]+' then
             perform scheduler_internal.refuse(
                 format('not an http address: %L', left(v_target ->> 'url', 200)),
-                'Only http and https addresses can be called.', 'Write https://host/path.');
+                'Only http and https addresses can be called.', 'Write https://host/path.',
+                argument => 'target');
         end if;
         if coalesce(v_target ->> 'method', 'POST')
            !~ '^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)$' then
             perform scheduler_internal.refuse(
                 format('unknown method %L', v_target ->> 'method'),
                 'Methods are written in capitals.',
-                'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.');
+                'Use GET, HEAD, POST, PUT, PATCH, DELETE or OPTIONS.', argument => 'target');
         end if;
     end if;
     foreach v_key in array array['headers', 'env'] loop
@@ -78,14 +81,15 @@ begin
                where jsonb_typeof(e.value) <> 'string')) then
             perform scheduler_internal.refuse(
                 format('"%s" must be an object of strings', v_key), 'Names to values.',
-                format('Write {"%s": {"NAME": "value"}}.', v_key));
+                format('Write {"%s": {"NAME": "value"}}.', v_key), argument => 'target');
         end if;
     end loop;
     foreach v_key in array array['stdin', 'cwd'] loop
         if v_target ? v_key and jsonb_typeof(v_target -> v_key) <> 'string' then
             perform scheduler_internal.refuse(
                 format('"%s" must be a string', v_key),
-                format('It is a JSON %s.', jsonb_typeof(v_target -> v_key)), 'Put it in quotes.');
+                format('It is a JSON %s.', jsonb_typeof(v_target -> v_key)), 'Put it in quotes.',
+                argument => 'target');
         end if;
     end loop;
     return v_target;

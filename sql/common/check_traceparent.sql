@@ -10,7 +10,8 @@ begin
         perform scheduler_internal.refuse(
             format('invalid traceparent %L', left(traceparent, 80)),
             'It is not of the form that W3C Trace Context gives.',
-            'Write version-traceid-parentid-flags, or leave it null.');
+            'Write version-traceid-parentid-flags, or leave it null.',
+            argument => 'traceparent');
     end if;
 end;
 $$;

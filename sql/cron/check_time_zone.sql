@@ -12,6 +12,7 @@ begin
     if timezone is null then
         raise exception using
             errcode = '22004',
+            column = 'timezone',
             message = 'timezone is null',
             hint = 'Use an IANA name such as Europe/Berlin or UTC.';
     end if;
@@ -36,6 +37,7 @@ begin
         limit 1;
         raise exception using
             errcode = '22023',
+            column = 'timezone',
             message = format('unknown time zone "%s"',
                 regexp_replace(left(timezone, 100), '[[:cntrl:]]', ' ', 'g')),
             detail = 'Only IANA names are taken, no abbreviations and no POSIX strings.',

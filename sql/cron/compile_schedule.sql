@@ -26,19 +26,21 @@ as $$
 declare
     v_spec scheduler_internal.schedule_spec;
     v_text text := btrim(schedule, E' \t');
+    v_null constant text := case when schedule is null then 'schedule'
+                                 when timezone is null then 'timezone'
+                                 when dst is null then 'dst' end;
 begin
-    if schedule is null or timezone is null or dst is null then
+    if v_null is not null then
         raise exception using
             errcode = '22004',
-            message = format('%s is null', case
-                when schedule is null then 'schedule'
-                when timezone is null then 'timezone'
-                else 'dst' end),
+            message = format('%s is null', v_null),
+            column = v_null,
             hint = 'Give a schedule such as "0 9 * * MON-FRI", an IANA time zone, and a dst '
                 'policy.';
     elsif dst not in ('debian', 'wall', 'skip') then
         raise exception using
             errcode = '22023',
+            column = 'dst',
             message = format('invalid dst policy "%s"', left(dst, 100)),
             hint = 'Use debian, wall or skip.';
     elsif length(schedule) > 1000 then

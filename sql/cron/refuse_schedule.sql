@@ -10,6 +10,7 @@ as $$
 begin
     raise exception using
         errcode = '22023',
+        column = 'schedule',
         message = format('invalid schedule "%s"',
             regexp_replace(left(schedule, 100), '[[:cntrl:]]', ' ', 'g')
                 || case when length(schedule) > 100 then '…' else '' end),

@@ -35,7 +35,7 @@ begin
        or to_time > v_now then
         perform scheduler_internal.refuse('not a past range of time',
             format('It is %s to %s; now is %s.', from_time, to_time, v_now),
-            'Give from_time <= to_time <= now.');
+            'Give from_time <= to_time <= now.', argument => 'from_time');
     end if;
     -- What was dropped from the history could be run twice; what is older than the job could not.
     v_horizon := v_now
@@ -43,7 +43,8 @@ begin
     if from_time < v_horizon and v_job.created_at < v_horizon then
         perform scheduler_internal.refuse('the range begins before the history does',
             format('History is kept from %s on: what ran before is not known any more.', v_horizon),
-            'Begin later, or use scheduler.trigger_job for each run.');
+            'Begin later, or use scheduler.trigger_job for each run.',
+            argument => 'from_time');
     end if;
     v_fire_ats := array(select i from scheduler_internal.instants(
         v_schedule.spec, v_schedule.timezone, greatest(from_time, v_schedule.starts_at),
@@ -51,7 +52,7 @@ begin
     if cardinality(v_fire_ats) > 10000 then
         perform scheduler_internal.refuse('the range has more than 10,000 instants',
             format('The 10,001st is %s.', v_fire_ats[10001]), 'Backfill a shorter range at a time.',
-            '54000');
+            '54000', 'from_time');
     end if;
     -- What is due and undecided belongs to the tick.
     perform scheduler_internal.settle_job(v_job, v_now);

@@ -4,15 +4,18 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: 22023 (or what a cast raises) for the first wrong item of enqueue_many, its position in
--- the DETAIL. Items that differ only in their payload, as nearly all do, are checked once: most of
--- a call's time would go here otherwise.
+-- Raises: 22023 (or what a cast raises) for the first wrong item of enqueue_many, and names it:
+-- items[0].queue. Items that differ only in their payload, as nearly all do, are checked once, and
+-- payloads all at once, but those that are too small to be wrong: most of a call's time would go
+-- here otherwise.
 declare
     v_item record;
     v_unknown text;
     v_message text;
     v_detail text;
     v_hint text;
+    v_argument text;
+    v_wrong_payload boolean := false;
 begin
     if jsonb_typeof(items) is distinct from 'array' or jsonb_array_length(items) > 10000 then
         perform scheduler_internal.refuse(
@@ -21,17 +24,30 @@ begin
                  then format('It has %s elements.', jsonb_array_length(items))
                  else format('It is %s.', coalesce('a JSON ' || jsonb_typeof(items), 'null')) end,
             'Write ''[{"job_type": "sql", "target": {"statement": "…"}}, …]''; '
-            'split larger batches.');
+            'split larger batches.', argument => 'items');
     end if;
+    begin
+        perform scheduler_internal.check_document('payload', e.item -> 'payload')
+        from jsonb_array_elements(items) e(item)
+        where pg_column_size(e.item -> 'payload') >= 130;
+    exception when data_exception then
+        v_wrong_payload := true;  -- which one, they are asked one by one
+    end;
     for v_item in
-        select min(e.position) as position,
+        select min(e.position) - 1 as index,
                case when jsonb_typeof(e.item) = 'object' then e.item - 'payload'
-                    else e.item end as item
+                    else e.item end as item, null::jsonb as payload
         from jsonb_array_elements(items) with ordinality e(item, position)
         group by 2
-        order by 1
+        union all
+        select e.position - 1, null, e.item -> 'payload'
+        from jsonb_array_elements(items) with ordinality e(item, position)
+        where v_wrong_payload and pg_column_size(e.item -> 'payload') >= 130
+        order by index
     loop
         begin
+            perform scheduler_internal.check_document('payload', v_item.payload);
+            continue when v_item.item is null;
             if jsonb_typeof(v_item.item) <> 'object' then
                 perform scheduler_internal.refuse('an item must be an object', 'It is a JSON '
                     || jsonb_typeof(v_item.item) || '.', 'Write {"job_type": …, "target": …}.');
@@ -44,9 +60,9 @@ begin
             if found then
                 perform scheduler_internal.refuse(format('unknown key %L', v_unknown),
                     'The keys are the arguments of scheduler.enqueue.',
-                    'Correct or remove the key.');
+                    'Correct or remove the key.', argument => v_unknown);
             end if;
-            perform scheduler_internal.check_document('the target',
+            perform scheduler_internal.check_document('target',
                         scheduler_internal.check_target(i.job_type, i.target)),
                     scheduler_internal.check_policy(
                         coalesce(i.queue, 'default'), coalesce(i.priority, 0),
@@ -57,20 +73,16 @@ begin
                     scheduler_internal.check_dedup_key(i.dedup_key),
                     scheduler_internal.check_run_at(i.run_at, i.run_at)
             from scheduler_internal.read_items(jsonb_build_array(v_item.item)) i;
-        exception when data_exception then
+        exception when data_exception or insufficient_privilege then
             get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail,
-                v_hint = pg_exception_hint;
-            raise exception using errcode = sqlstate, message = v_message,
-                detail = btrim(format('Item %s. %s', v_item.position, v_detail)),
+                v_hint = pg_exception_hint, v_argument = column_name;
+            v_argument := concat_ws('.', format('items[%s]', v_item.index), nullif(v_argument, ''));
+            raise exception using errcode = sqlstate, message = v_message, column = v_argument,
+                detail = btrim(format('At %s. %s', v_argument, v_detail)),
                 hint = coalesce(nullif(v_hint, ''),
                                 'Write it as an argument of scheduler.enqueue.');
         end;
     end loop;
-    -- Payloads: nearly all are too small to be wrong.
-    perform scheduler_internal.check_document(format('the payload of item %s', e.position),
-                                              e.item -> 'payload')
-    from jsonb_array_elements(items) with ordinality e(item, position)
-    where pg_column_size(e.item -> 'payload') >= 130;
 end;
 $$;
 

@@ -27,6 +27,8 @@ as $$
 -- Raises: 22023 for whatever in it is wrong.
 declare
     v_now constant timestamptz := scheduler.now();
+    v_traceparent constant text := coalesce(
+        traceparent, scheduler_internal.setting('traceparent', null));
     v_run_at timestamptz;
     v_target jsonb;
     v_shard integer;
@@ -34,11 +36,11 @@ declare
     v_alive uuid;
 begin
     v_target := scheduler_internal.check_target(job_type, target);
-    perform scheduler_internal.check_document('the target', v_target);
-    perform scheduler_internal.check_document('the payload', payload);
+    perform scheduler_internal.check_document('target', v_target);
+    perform scheduler_internal.check_document('payload', payload);
     perform scheduler_internal.check_policy(queue, priority, max_attempts, backoff, backoff_base,
         backoff_max, timeout, expires_after);
-    perform scheduler_internal.check_traceparent(traceparent);
+    perform scheduler_internal.check_traceparent(v_traceparent);
     perform scheduler_internal.check_dedup_key(dedup_key);
     v_run_at := scheduler_internal.check_run_at(run_at, v_now);
 
@@ -70,7 +72,7 @@ begin
          policy)
     values
         (v_shard, 0, v_id, v_run_at, v_now, v_run_at + expires_after, 0, - priority, 0, 'e', false,
-         queue, job_type, v_target ->> 'handler', dedup_key, traceparent, v_target, payload,
+         queue, job_type, v_target ->> 'handler', dedup_key, v_traceparent, v_target, payload,
          scheduler_internal.pack_policy(max_attempts, backoff, backoff_base, backoff_max, timeout));
     return v_id;
 end;

@@ -14,6 +14,7 @@ as $$
 declare
     v_now constant timestamptz := scheduler.now();
     v_shard constant integer := floor(random() * 16)::integer;
+    v_traceparent constant text := scheduler_internal.setting('traceparent', null);
     v_ids uuid[];
 begin
     perform scheduler_internal.check_items(items);
@@ -48,7 +49,7 @@ begin
              policy)
         select v_shard, 0, b.execution_id, b.starts_at, v_now, b.starts_at + b.expires_after, 0,
                - coalesce(b.priority, 0), 0, 'e', false, coalesce(b.queue, 'default'), b.job_type,
-               b.target ->> 'handler', b.traceparent, b.target, b.payload,
+               b.target ->> 'handler', coalesce(b.traceparent, v_traceparent), b.target, b.payload,
                scheduler_internal.pack_policy(
                    coalesce(b.max_attempts, 3), coalesce(b.backoff, 'exponential'),
                    coalesce(b.backoff_base, '10 seconds'), coalesce(b.backoff_max, '1 hour'),

@@ -13,8 +13,8 @@ declare
 begin
     v.target := scheduler_internal.check_target(v.job_type, v.target);
     v.timezone := scheduler_internal.check_time_zone(v.timezone);
-    perform scheduler_internal.check_document('the target', v.target);
-    perform scheduler_internal.check_document('the payload', v.payload);
+    perform scheduler_internal.check_document('target', v.target);
+    perform scheduler_internal.check_document('payload', v.payload);
     perform scheduler_internal.check_policy(v.queue, v.priority, v.max_attempts, v.backoff,
         v.backoff_base, v.backoff_max, v.timeout, v.expires_after);
     perform scheduler_internal.check_choice('misfire', v.misfire, '{skip,fire_once,fire_all}');
@@ -31,31 +31,32 @@ begin
         perform scheduler_internal.refuse(
             format('misfire_window %s is out of range', v.misfire_window),
             'It is how late a fire may be and still run: more than zero, and at most 100 years.',
-            'Leave it null for any lateness.');
+            'Leave it null for any lateness.', argument => 'misfire_window');
     end if;
     if v.misfire_cap not between 1 and 10000 then
         perform scheduler_internal.refuse(
             format('misfire_cap %s is out of range', v.misfire_cap),
             'It is the most missed fires that fire_all runs, 1 to 10000.',
-            'Leave it null for all.');
+            'Leave it null for all.', argument => 'misfire_cap');
     end if;
     if v.jitter is null or v.jitter not between '0' and interval '1 day' then
         perform scheduler_internal.refuse(
             format('jitter %s is out of range', coalesce(v.jitter::text, 'null')),
-            'It is 0 to 1 day.', 'Use ''0'' for none.');
+            'It is 0 to 1 day.', 'Use ''0'' for none.', argument => 'jitter');
     end if;
     if not isfinite(v.starts_at) or not isfinite(v.ends_at) or v.starts_at > v.ends_at then
         perform scheduler_internal.refuse(
             'starts_at and ends_at do not fit',
             format('starts_at is %s, ends_at is %s.', v.starts_at, v.ends_at),
-            'Give finite times, starts_at first; null for no bound.');
+            'Give finite times, starts_at first; null for no bound.',
+            argument => case when not isfinite(v.starts_at) then 'starts_at' else 'ends_at' end);
     end if;
     v.tags := coalesce(v.tags, '{}');
     if cardinality(v.tags) > 50 or exists (
            select from unnest(v.tags) t where t is null or t = '' or length(t) > 100) then
         perform scheduler_internal.refuse(
             'invalid tags', 'A job has at most 50 tags of 1 to 100 characters each.',
-            'Shorten the list or the tag.');
+            'Shorten the list or the tag.', argument => 'tags');
     end if;
     return v;
 end;

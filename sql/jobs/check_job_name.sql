@@ -11,7 +11,7 @@ begin
         perform scheduler_internal.refuse(
             format('invalid job name %L', left(name, 80)),
             'A name has 1 to 200 characters, no control characters, and no space at either end.',
-            'Choose a shorter, printable name.');
+            'Choose a shorter, printable name.', argument => 'name');
     end if;
 end;
 $$;

@@ -43,7 +43,8 @@ begin
         if not replace_existing then
             perform scheduler_internal.refuse(
                 format('job %L already exists', name), format('Its id is %s.', v_taken),
-                'Use scheduler.put_job to create or update, or choose another name.', '23505');
+                'Use scheduler.put_job to create or update, or choose another name.', '23505',
+                'name');
         end if;
         begin
             perform scheduler_internal.change_job(v_taken, v_definition, expected_version);

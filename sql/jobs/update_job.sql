@@ -20,31 +20,35 @@ declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;
     v_new scheduler_internal.job_definition;
-    v_unknown text;
+    v_key text;
 begin
     if jsonb_typeof(changes) is distinct from 'object' then
         perform scheduler_internal.refuse(
             'changes must be an object', 'Attribute names to new values.',
-            'Write ''{"schedule": "@daily"}''.');
+            'Write ''{"schedule": "@daily"}''.', argument => 'changes');
     end if;
     v_job := scheduler_internal.lock_job(job_id);
     perform scheduler_internal.check_version(v_job.version, expected_version);
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
-    select k into v_unknown from jsonb_object_keys(changes) k where not to_jsonb(v_old) ? k limit 1;
+    select k into v_key from jsonb_object_keys(changes) k where not to_jsonb(v_old) ? k limit 1;
     if found then
         perform scheduler_internal.refuse(
-            format('a job has no attribute %L', v_unknown),
+            format('a job has no attribute %L', v_key),
             'It has '
                 || (select string_agg(k, ', ') from jsonb_object_keys(to_jsonb(v_old)) k) || '.',
-            'Correct or remove the key. A name does not change: create a job of the new name.');
+            'Correct or remove the key. A name does not change: create a job of the new name.',
+            argument => v_key);
     end if;
-    begin
-        v_new := jsonb_populate_record(v_old, changes);
-    exception when data_exception then
-        perform scheduler_internal.refuse('a value does not fit its attribute', sqlerrm || '.',
-            'Write times and lengths as text: {"timeout": "5 minutes"}.');
-    end;
+    v_new := v_old;
+    for v_key in select k from jsonb_object_keys(changes) k loop
+        begin
+            v_new := jsonb_populate_record(v_new, jsonb_build_object(v_key, changes -> v_key));
+        exception when data_exception then
+            perform scheduler_internal.refuse('a value does not fit its attribute', sqlerrm || '.',
+                'Write times and lengths as text: {"timeout": "5 minutes"}.', argument => v_key);
+        end;
+    end loop;
     perform scheduler_internal.change_job(job_id, scheduler_internal.check_definition(v_new));
 end;
 $$;

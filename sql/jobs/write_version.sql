@@ -40,7 +40,9 @@ begin
                     format('schedule %L has no future run', definition.schedule),
                     format('There is none after %s%s.', greatest(at, definition.starts_at),
                            coalesce(' and up to ' || definition.ends_at, '')),
-                    'Correct the schedule, its years, starts_at or ends_at.');
+                    'Correct the schedule, its years, starts_at or ends_at.',
+                    argument => case when v_first > definition.ends_at then 'ends_at'
+                                     else 'schedule' end);
             end if;
             v_first := null;
         end if;

@@ -71,7 +71,10 @@ def test_what_runs_inside_needs_admin(engine: Engine, job_type: str, scopes: lis
     ]
     before = engine.fingerprint()
     for function, arguments in calls:
-        with refused("42501", f"^a {job_type} job needs the scope admin$"), engine.db.transaction():
+        index = len(arguments.get("items", [])) - 1
+        argument = "job_type" if index < 0 else f"items[{index}].job_type"
+        message = f"^a {job_type} job needs the scope admin$"
+        with refused("42501", message, argument=argument), engine.db.transaction():
             start(engine, scopes=scopes)
             engine.rows(function, **arguments)
     assert engine.fingerprint() == before
@@ -91,6 +94,30 @@ def test_what_was_made_by_an_admin_may_be_operated(engine: Engine) -> None:
         engine.resume_job(job_id=job_id)
         engine.enqueue(job_type="http", target=URL)
         engine.delete_job(job_id=job_id)
+
+
+def test_what_a_request_makes_carries_its_trace(engine: Engine) -> None:
+    job_id = engine.job_of()
+    own = TRACEPARENT.replace("b7ad", "ffff")
+    item = {"job_type": "http", "target": URL}
+    with engine.db.transaction():
+        start(engine, traceparent=TRACEPARENT)
+        made = [
+            engine.trigger_job(job_id=job_id),
+            engine.enqueue(**item),
+            engine.enqueue(**item, dedup_key="a"),
+        ]
+        made += [row["enqueue_many"] for row in engine.rows("enqueue_many", items=[item])]
+        made += [
+            row["enqueue_many"] for row in engine.rows("enqueue_many", items=[{**item, "dedup_key": "b"}])
+        ]
+        named = [engine.enqueue(**item, traceparent=own)]
+        named += [
+            row["enqueue_many"] for row in engine.rows("enqueue_many", items=[{**item, "traceparent": own}])
+        ]
+    assert {engine.execution(execution_id)["traceparent"] for execution_id in made} == {TRACEPARENT}
+    assert {engine.execution(execution_id)["traceparent"] for execution_id in named} == {own}
+    assert engine.execution(engine.enqueue(**item))["traceparent"] is None
 
 
 def test_scopes_end_with_the_transaction(engine: Engine) -> None:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
@@ -186,7 +187,7 @@ WRONG_ITEMS: dict[str, tuple[Any, str, str]] = {
     "key": ([{"job_type": "sql", "target": "x", "dedup_key": ""}], "22023", "invalid dedup_key"),
     "run_at": ([{"job_type": "sql", "target": "x", "run_at": "infinity"}], "22023", "run_at infinity is out"),
     "trace": ([{"job_type": "sql", "target": "x", "traceparent": "1"}], "22023", "invalid traceparent"),
-    "payload": ([{"job_type": "sql", "target": "x", "payload": "x" * 1_100_000}], "22023", "payload of item"),
+    "payload": ([{"job_type": "sql", "target": "x", "payload": "x" * 1_100_000}], "22023", "^the payload is too large$"),
     "cast": ([{"job_type": "sql", "target": "x", "priority": "high"}], "22P02", "invalid input syntax"),
 }
 
@@ -202,16 +203,28 @@ def test_a_wrong_item_refuses_all(engine: Engine, wrong: str) -> None:
     assert engine.fingerprint() == before
 
 
-def test_the_position_of_a_wrong_item_is_told(engine: Engine) -> None:
-    for wrong in (
-        {"priority": 101},
-        {"dedup_key": "x" * 501},
-        {"timeout": "soon"},
-        {"payload": "x" * 1_048_576},
-    ):
-        items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, {}, wrong, {})]
-        with pytest.raises(Exception, match=r"(?i)item 3"):
-            engine.rows("enqueue_many", items=items)
+@pytest.mark.parametrize(
+    ("wrong", "argument"),
+    [
+        ({"priority": 101}, "items[2].priority"),
+        ({"dedup_key": "x" * 501}, "items[2].dedup_key"),
+        ({"timeout": "soon"}, "items[2]"),
+        ({"payload": "x" * 1_048_576}, "items[2].payload"),
+        ({"target": {"url": "x"}}, "items[2].target"),
+        ({"job_type": "x"}, "items[2].job_type"),
+        ({"colour": "red"}, "items[2].colour"),
+        ({"run_at": "infinity"}, "items[2].run_at"),
+    ],
+    ids=str,
+)
+def test_what_is_wrong_in_which_item_is_told(engine: Engine, wrong: dict[str, Any], argument: str) -> None:
+    large = {"payload": "x" * 1000}
+    later = {"payload": "x" * 1_048_576}
+    items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, large, wrong, later)]
+    with pytest.raises(psycopg.Error) as error:
+        engine.rows("enqueue_many", items=items)
+    assert error.value.diag.column_name == argument
+    assert (error.value.diag.message_detail or "").startswith(f"At {argument}.")
 
 
 @pytest.mark.direct

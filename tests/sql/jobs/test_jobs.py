@@ -247,3 +247,15 @@ def test_the_audit_log_tells_what_was_null(engine: Engine) -> None:
     engine.update_job(job_id=job_id, changes={"payload": {"a": 1}, "expires_after": "1 hour"})
     detail = engine.one("select detail from scheduler.audit_log where action = 'update_job'")
     assert detail == {"payload": [None, {"a": 1}], "expires_after": [None, "01:00:00"]}
+
+
+def test_of_several_changes_the_wrong_one_is_named(engine: Engine) -> None:
+    job_id = engine.job_of()
+    before = engine.fingerprint()
+    changes = {"priority": 5, "timeout": "soon", "queue": "q"}
+    with refused("22023", "^a value does not fit its attribute$", argument="timeout"):
+        engine.update_job(job_id=job_id, changes=changes)
+    assert engine.fingerprint() == before
+    engine.update_job(job_id=job_id, changes={**changes, "timeout": "1 minute"})
+    job = engine.job(job_id)
+    assert (job["priority"], job["timeout"], job["queue"]) == (5, timedelta(minutes=1), "q")
