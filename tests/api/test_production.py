@@ -20,7 +20,7 @@ from tests.support.nginx import Nginx
 from tests.support.program import wait_until
 from tests.support.topology import Topology
 
-pytestmark = [pytest.mark.slow, pytest.mark.direct, pytest.mark.alone]
+pytestmark = [pytest.mark.slow, pytest.mark.direct]
 
 READERS = 4
 WRITERS = 2

@@ -185,7 +185,6 @@ def test_reads_go_to_replicas(topology: Topology, api: RunningApi) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
-@pytest.mark.alone
 def test_a_killed_replica_costs_no_answer(topology: Topology, api: RunningApi) -> None:
     paths = [enqueue(api.client())[0], "/v1/jobs", "/v1/executions?limit=5"]
     topology.wait_until_replayed()
@@ -204,7 +203,6 @@ def test_a_killed_replica_costs_no_answer(topology: Topology, api: RunningApi) -
     assert {answer.status_code for answer in answers} == {200}
 
 
-@pytest.mark.alone
 def test_a_frozen_replica_costs_no_answer(topology: Topology, api: RunningApi) -> None:
     paths = [enqueue(api.client())[0], "/v1/jobs", "/v1/executions?limit=5"]
     topology.wait_until_replayed()
