@@ -1,7 +1,8 @@
 """Functions, views and grants: their files are the truth, applied again whenever their text has changed.
 
-Only what changed is applied: even an identical `create or replace view` takes an exclusive lock and replays
-it on every replica. A file that has gone is forgotten here; what it made is dropped by a named revision.
+Only what changed is applied, or what somebody has dropped: even an identical `create or replace view` takes
+an exclusive lock and replays it on every replica. A file that has gone is forgotten here; what it made is
+dropped by a named revision.
 """
 
 from __future__ import annotations
@@ -18,18 +19,30 @@ from migrations.files import GRANTS, SQL, VERSIONS, repeatable_files
 RELEASE = version("pgtick")
 
 
+MADE = """
+    select p.proname from pg_proc p
+    where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[])
+    union
+    select c.relname from pg_class c
+    where c.relnamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and c.relkind = 'v'
+"""
+
+
 class BrokenFileError(Exception):
     """PostgreSQL refused a file of ours; the message says which, where and why."""
 
 
 def changed_files(conn: Connection[Any]) -> list[Path]:
-    """Returns the files whose text this database does not have, in order.
+    """Returns the files whose text, or whose function or view, this database does not have, in order.
 
     The grants come along with any other: what is created anew starts with a right for everybody.
     """
     known = dict(conn.execute("select path, checksum from scheduler_internal.repeatables").fetchall())
     files = repeatable_files()
-    changed = [path for path in files if known.get(name_of(path)) != checksum_of(path)]
+    made = {GRANTS.stem} | {name for (name,) in conn.execute(MADE.encode()).fetchall()}
+    changed = [
+        path for path in files if known.get(name_of(path)) != checksum_of(path) or path.stem not in made
+    ]
     if changed and changed[-1] != GRANTS and GRANTS in files:
         changed.append(GRANTS)
     return changed

@@ -9,6 +9,8 @@ as $$
 -- scheduler_sql, and ends it, all in the caller's transaction; one that fails is undone alone.
 -- timeout is not enforced here: set statement_timeout for the call.
 -- Locks, Writes: as claim() and finish(), and whatever the jobs do.
+-- Raises: 55000 when a job has dropped the function that runs them: whoever runs them owns it, and
+-- "drop owned" cannot be refused.
 declare
     v_worker_id constant uuid := gen_random_uuid();
     v_path constant text := current_setting('search_path');
@@ -16,6 +18,11 @@ declare
     v_claimed record;
     v_rows bigint;
 begin
+    if to_regprocedure('scheduler_internal.run_as_scheduler_sql(text)') is null then
+        perform scheduler_internal.refuse('the runner of SQL jobs is gone',
+            'A SQL job has dropped what the role scheduler_sql owns.',
+            'Run pgtick migrate: it makes it again.', '55000');
+    end if;
     perform scheduler.heartbeat(v_worker_id, node_id => format('psql %s', pg_backend_pid()),
         job_types => '{sql}', concurrency => max_executions, lease => '1 hour');
     for v_claimed in

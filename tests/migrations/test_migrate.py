@@ -130,6 +130,23 @@ def test_only_what_changed_is_applied(database: Database, tree: Tree) -> None:
     assert tree.pending(dsn) == []
 
 
+def test_what_somebody_dropped_is_made_again(database: Database) -> None:
+    dsn = database.dsn(direct=True)
+    before = dump(database)
+    query(dsn, "drop function scheduler.report_progress; drop view scheduler.stats")
+    # What a SQL job can do to the role that it runs as.
+    query(dsn, "set role scheduler_sql; drop owned by scheduler_sql cascade")
+    names = [
+        "sql/claim/report_progress.sql",
+        "sql/finish/run_as_scheduler_sql.sql",
+        "sql/views/stats.sql",
+        "sql/grants.sql",
+    ]
+    assert pending(dsn) == names
+    assert migrate(dsn) == names
+    assert dump(database) == before
+
+
 def test_a_new_function_is_not_for_everybody(database: Database, tree: Tree) -> None:
     body = "returns integer language sql immutable set search_path = pg_catalog, pg_temp as 'select 1'"
     tree.file("sql/common/brand_new.sql").write_text(

@@ -200,6 +200,20 @@ def test_tidy_sql_jobs(db: Connection[Any], statement: str) -> None:
 
 
 @pytest.mark.direct
+def test_a_job_that_drops_all_that_its_role_owns(db: Connection[Any], connect: Connect) -> None:
+    """It takes away psql's runner, which says so and burns no attempts; rights it takes from nobody."""
+    rights = "select grantee, privilege_type, routine_name from information_schema.role_routine_grants"
+    lasting = f"{rights} where routine_name <> 'run_as_scheduler_sql' order by 1, 2, 3"
+    before = db.execute(lasting.encode()).fetchall()
+    connect(user="pgtick_sql").execute("drop owned by scheduler_sql cascade")
+    assert db.execute(lasting.encode()).fetchall() == before
+    db.execute("select scheduler.enqueue('sql', '\"select 1\"')")
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="the runner of SQL jobs is gone"):
+        db.execute("select * from scheduler.run_sql_jobs()")
+    assert db.execute("select status, attempt from scheduler.executions").fetchall() == [("ready", 0)]
+
+
+@pytest.mark.direct
 @pytest.mark.parametrize("user", ["pgtick_client", "pgtick_worker", "pgtick_admin", "postgres"])
 def test_no_session_moves_the_clock(db: Connection[Any], connect: Connect, user: str) -> None:
     """Unless the database allows it, which a session cannot say, nor a role for itself."""

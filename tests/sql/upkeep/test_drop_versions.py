@@ -130,7 +130,7 @@ def test_with_what_is_run_again(engine: Engine) -> None:
 
 @pytest.mark.slow
 def test_in_any_life(engine: Engine) -> None:
-    """Nothing is ever left without the version that it was born under, and in the end nothing is left over."""
+    """Nothing is ever without the version that it was born under, and in the end none is left over."""
     random = Random(4)
     name = sql.Identifier(engine.db.info.dbname)
     engine.db.execute(sql.SQL("alter database {} set scheduler.history_retention = '4 days'").format(name))
