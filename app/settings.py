@@ -142,8 +142,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "PGTICK_RATE_LIMIT_AUTH", "20:40"
     )
     rate_limit_instances: Annotated[
-        str, _means("api: among how many processes limits are shared without Redis")
-    ] = _variable("PGTICK_RATE_LIMIT_INSTANCES", "1")
+        str, _means("api: among how many processes limits are shared without Redis; auto: those seen lately")
+    ] = _variable("PGTICK_RATE_LIMIT_INSTANCES", "auto")
     trusted_proxies: Annotated[str | None, _means("api: networks whose X-Forwarded-For is believed")] = (
         _variable("PGTICK_TRUSTED_PROXIES", None)
     )

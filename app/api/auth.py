@@ -20,6 +20,7 @@ from app.api.context import SCOPES, Context, Key, context_of
 from app.api.database import Database
 from app.api.errors import FieldError, Problem, problem_of, send_problem
 from app.api.limits import Limiter
+from app.api.peer import client_at
 from app.api.queries import Read
 
 BELIEVED_SECONDS = 2.0
@@ -130,9 +131,8 @@ class AuthLayer:
             )
         digest = hashlib.sha256(secret).digest()
         if not ring.remembers(digest) and self._limiter is not None:
-            await self._limiter.check(
-                f"peer:{context.peer}", "auth"
-            )  # each costs us a look into the database
+            # Each costs us a look into the database.
+            await self._limiter.check(client_at(context.peer), "auth")
         key = await ring.find(digest)
         if key is None:
             raise Problem(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from app.api.limits import Limit, Limits
+from app.api.limit_rules import Limit, Limits
 from app.api.peer import Network, parse_proxies
 from app.settings import Settings, SettingsError
 
@@ -54,8 +54,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_API_DRAIN_SECONDS: how long a leaving process waits for its requests."""
     limits: Limits | None = None
     """PGTICK_RATE_LIMIT and PGTICK_RATE_LIMIT_*; None: off."""
-    limit_instances: int = 1
-    """PGTICK_RATE_LIMIT_INSTANCES: among how many processes the limits are shared while Redis is away."""
+    limit_instances: int | None = None
+    """PGTICK_RATE_LIMIT_INSTANCES: among how many processes the limits are shared while Redis is away; None:
+    among those that were seen lately."""
     trusted_proxies: tuple[Network, ...] = ()
     """PGTICK_TRUSTED_PROXIES."""
     max_streams: int = 1000
@@ -86,7 +87,9 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
         max_lag_seconds=_number("PGTICK_API_MAX_LAG_SECONDS", settings.api_max_lag_seconds, float, 0.1, 3600),
         drain_seconds=_number("PGTICK_API_DRAIN_SECONDS", settings.api_drain_seconds, float, 0, 3600),
         limits=_limits(settings) if _flag("PGTICK_RATE_LIMIT", settings.rate_limit) else None,
-        limit_instances=_number("PGTICK_RATE_LIMIT_INSTANCES", settings.rate_limit_instances, int, 1, 10_000),
+        limit_instances=None
+        if settings.rate_limit_instances == "auto"
+        else _number("PGTICK_RATE_LIMIT_INSTANCES", settings.rate_limit_instances, int, 1, 10_000),
         trusted_proxies=parse_proxies(settings.trusted_proxies),
         max_streams=_number("PGTICK_API_MAX_STREAMS", settings.api_max_streams, int, 0, 100_000),
         max_streams_per_key=_number(

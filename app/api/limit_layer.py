@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from functools import lru_cache
+from uuid import UUID
 
 from litestar.types import ASGIApp, HTTPScope, Receive, Send
 
 from app.api.auth import EVERYBODY, is_public
 from app.api.context import Context, context_of
 from app.api.errors import send_problem
-from app.api.limits import Class, Decision, Limiter, Limits, name_of, refusal
-
-BULK = ("/bulk", "/backfill")
+from app.api.limit_rules import class_of, policy, refusal, state
+from app.api.limits import Limiter
+from app.api.peer import client_at
 
 
 class LimitLayer:
@@ -33,37 +34,22 @@ class LimitLayer:
         context = context_of(scope)
         kind = class_of(scope)
         gate = self._limiter.gate(client_of(context), kind)
-        decision = await gate.decide()
+        decision = gate.decide_now() or await gate.decide_later()
         context.headers.append((b"ratelimit-policy", self._policies[kind]))
-        context.headers.append((b"ratelimit", _state(decision, kind)))
+        context.headers.append((b"ratelimit", state(decision, kind)))
         if decision.admitted:
             await self._app(scope, receive, send)
         else:
             await send_problem(scope, send, refusal(decision, kind))
 
 
-def class_of(scope: HTTPScope) -> Class:
-    """Returns the class of a request: what it costs us, roughly."""
-    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
-        return "read"
-    return "bulk" if scope["path"].endswith(BULK) else "write"
-
-
 def client_of(context: Context) -> str:
     """Returns the name of a client's buckets: by its key, else by its address."""
     if context.key is None or context.key is EVERYBODY:
-        return f"peer:{context.peer}"
-    return f"key:{context.key.key_id}"
+        return client_at(context.peer)
+    return _client_with(context.key.key_id)
 
 
-def policy(limits: Limits, kind: Class) -> bytes:
-    """Returns the header RateLimit-Policy: of each level the quota, and the seconds that it is for."""
-    named = (("global", limits.everybody), ("client", limits.client), (kind, limits.classes[kind]))
-    return ", ".join(
-        f'"{name}";q={limit.burst};w={max(1, round(limit.burst / limit.rate))}' for name, limit in named
-    ).encode()
-
-
-def _state(decision: Decision, kind: Class) -> bytes:
-    level = name_of(decision, kind)
-    return b'"%s";r=%d;t=%d' % (level.encode(), decision.remaining, math.ceil(decision.reset_seconds))
+@lru_cache(10_000)
+def _client_with(key_id: UUID) -> str:
+    return f"key:{key_id}"

@@ -1,67 +1,89 @@
--- Takes up to ARGV[1] cells from every bucket at once: as many as the fullest lets, and the same from all.
--- (GCRA: a bucket is the time at which it will be whole again, in microseconds of this server's clock.)
+-- Takes cells for gates: for each as many as all three of its buckets hold, and the same number from all three.
+-- (GCRA: a bucket is the time at which it will be full again, in microseconds of this server's clock.)
 --
--- KEYS: the epoch, the processes, then a bucket for each level.
--- ARGV: cells, the epoch that the caller knows, whether it admitted by itself meanwhile ('1'), its name, then
---       rate (cells a second) and burst (cells) of each bucket.
--- Returns: cells given; microseconds until there is one more; the level that was the narrowest; cells left in it
---       and microseconds until it is whole; the epoch; how many processes there are; whether buckets were emptied
---       within the last second.
+-- KEYS: since, processes, everybody's bucket; then for each gate those of its client and of its class.
+-- ARGV: whether the caller knows that cells were given that this memory does not know of ('1'); the microseconds
+--       to settle; the caller's name, or '' if it was told lately; rate and burst of everybody; then for each gate:
+--       cells that are needed, cells to take ahead, rate and burst of the client, rate and burst of the class.
+-- Returns: microseconds until cells are given (0: they were), microseconds since they are, how many processes
+--          there are (0: did not count); then for each gate: cells given, microseconds until there is one more,
+--          the level (1, 2, 3) that was the narrowest, cells left there, microseconds until it is full.
 --
--- The epoch is when this memory began. A server that has lost its memory, or was away while processes admitted by
--- themselves, must not hand out whole bursts again: then every bucket counts as empty at the epoch.
+-- `since` is the time from which this memory is all there is: then, every bucket counts as empty. It lies ahead
+-- for as long as processes may still give cells by themselves; until then none are given here.
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local wanted = tonumber(ARGV[1])
-local known, was_alone, caller = ARGV[2], ARGV[3] == '1', ARGV[4]
+local settle = tonumber(ARGV[2])
 
-local stamp = string.format('%.0f', now)
-local epoch = redis.call('GET', KEYS[1])
-if not epoch then
-    epoch = stamp .. (known ~= '' and ':empty' or ':full')
-    redis.call('SET', KEYS[1], epoch)
-elseif was_alone then
-    epoch = stamp .. ':empty'
-    redis.call('SET', KEYS[1], epoch)
-elseif known ~= '' and known ~= epoch and string.sub(epoch, -5) == ':full' then
-    epoch = string.gsub(epoch, ':full', ':empty')
-    redis.call('SET', KEYS[1], epoch)
-end
-local empty_at = 0
-if string.sub(epoch, -6) == ':empty' then
-    empty_at = tonumber(string.match(epoch, '^%d+'))
+local since = tonumber(redis.call('GET', KEYS[1]) or -1)
+-- The third: a clock that went back.
+if since < 0 or (ARGV[1] == '1' and since <= now) or since > now + settle then
+    since = now + settle
+    redis.call('SET', KEYS[1], string.format('%.0f', since))
 end
 
-redis.call('ZADD', KEYS[2], time[1], caller)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', time[1] - 60)
-local processes = redis.call('ZCARD', KEYS[2])
+local processes = 0
+if ARGV[3] ~= '' then
+    redis.call('ZADD', KEYS[2], now, ARGV[3])
+    redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 10000000)
+    processes = redis.call('ZCARD', KEYS[2])
+end
 
-local whole_at, cost, depth = {}, {}, {}
-local given, soonest = wanted, 0
-for level = 1, #KEYS - 2 do
-    cost[level] = 1000000 / ARGV[3 + 2 * level]
-    depth[level] = cost[level] * ARGV[4 + 2 * level]
-    local at = math.max(now, tonumber(redis.call('GET', KEYS[2 + level]) or 0))
-    if empty_at > 0 then
-        at = math.max(at, empty_at + depth[level])
-    end
-    whole_at[level] = at
-    given = math.min(given, math.max(0, math.floor((now + depth[level] - at) / cost[level] + 0.000001)))
-    soonest = math.max(soonest, at + cost[level] - depth[level] - now)
+if since > now then
+    return {since - now, 0, processes}
 end
-local narrowest, left = 1, nil
-for level = 1, #KEYS - 2 do
-    whole_at[level] = whole_at[level] + given * cost[level]
-    if given > 0 then
-        local text = string.format('%.0f', whole_at[level])
-        redis.call('SET', KEYS[2 + level], text, 'PX', math.ceil((whole_at[level] - now) / 1000) + 1)
-    end
-    local cells = math.max(0, math.floor((now + depth[level] - whole_at[level]) / cost[level] + 0.000001))
-    if left == nil or cells < left then
-        narrowest, left = level, cells
+
+local function bucket(key, rate, burst)
+    -- Rounded up, so that what is lost by rounding is never gained by the clients.
+    local interval = math.ceil(1000000 / rate)
+    local depth = interval * burst
+    -- One that is not there is full, unless it has been empty too lately; and none is worse than empty.
+    local full_at = math.max(now, since + depth, tonumber(redis.call('GET', key) or 0))
+    return {key = key, interval = interval, depth = depth, full_at = math.min(full_at, now + depth)}
+end
+
+local function cells(of)
+    return math.floor((now + of.depth - of.full_at) / of.interval)
+end
+
+local function save(of)
+    if of.full_at > now then
+        redis.call('SET', of.key, string.format('%.0f', of.full_at), 'PX', math.ceil((of.full_at - now) / 1000))
     end
 end
-return {
-    given, math.ceil(math.max(0, soonest)), narrowest, left, math.ceil(whole_at[narrowest] - now), epoch,
-    processes, now - empty_at < 1000000 and 1 or 0,
-}
+
+local answer = {0, now - since, processes}
+local everybody = bucket(KEYS[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
+local gates = (#KEYS - 3) / 2
+for gate = 0, gates - 1 do
+    local key, arg = 4 + 2 * gate, 6 + 6 * gate
+    local needed, ahead = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
+    local levels = {
+        everybody,
+        bucket(KEYS[key], tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3])),
+        bucket(KEYS[key + 1], tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])),
+    }
+    local held = math.min(cells(levels[1]), cells(levels[2]), cells(levels[3]))
+    local given = math.min(needed, held)
+    if held > needed then
+        -- What is taken ahead may be lost: so no more than half of what is left for others.
+        given = needed + math.min(ahead, math.floor((held - needed) / 2))
+    end
+    local wait, narrowest, left, left_wait = 0, 1, nil, nil
+    for level = 1, 3 do
+        local of = levels[level]
+        of.full_at = of.full_at + given * of.interval
+        local of_left, of_wait = cells(of), of.full_at + of.interval - of.depth - now
+        wait = math.max(wait, of_wait)
+        if left == nil or of_left < left or (of_left == left and of_wait > left_wait) then
+            narrowest, left, left_wait = level, of_left, of_wait
+        end
+    end
+    save(levels[2])
+    save(levels[3])
+    for _, number in ipairs({given, wait, narrowest, left, levels[narrowest].full_at - now}) do
+        answer[#answer + 1] = number
+    end
+end
+save(everybody)
+return answer

@@ -71,14 +71,20 @@ class Api:
             max_streams_per_key=settings.max_streams_per_key,
         )
         self.litestar = self._make_litestar()
-        limiter = (
-            Limiter(settings.limits, self.redis, node_id=settings.node_id, instances=settings.limit_instances)
+        self.limiter = (
+            Limiter(
+                settings.limits,
+                self.redis,
+                node_id=settings.node_id,
+                instances=settings.limit_instances,
+                processes=settings.processes,
+            )
             if settings.limits
             else None
         )
         app: Any = self.litestar
-        app = LimitLayer(app, limiter)
-        app = AuthLayer(app, self.ring, limiter)
+        app = LimitLayer(app, self.limiter)
+        app = AuthLayer(app, self.ring, self.limiter)
         self._app = ObserveLayer(
             app, is_draining=self.draining.is_set, trusted_proxies=settings.trusted_proxies
         )
@@ -117,6 +123,9 @@ class Api:
             if self.redis is not None:
                 await self.redis.open()
                 stack.push_async_callback(self.redis.close)
+            if self.limiter is not None:
+                await self.limiter.open()
+                stack.push_async_callback(self.limiter.close)
             if self.pgbouncer is not None:
                 stack.push_async_callback(self.pgbouncer.close)
             await stack.enter_async_context(_running(self.exposition.keep_up()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from litestar.types import HTTPScope
 
@@ -36,38 +37,44 @@ def peer_of(scope: HTTPScope, trusted: Sequence[Network]) -> str:
     is further left, anybody may have written.
     """
     client = scope.get("client")
-    peer = client[0] if client else "unknown"
-    if not trusted or not _is_trusted(peer, trusted):
-        return peer
-    given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
-    hops = [hop.strip() for line in given for hop in line.split(",")]
-    for hop in reversed(hops[-MOST_HOPS:]):
-        address = _address(hop)
-        if address is None:
-            return peer
-        peer = address
-        if not _is_trusted(peer, trusted):
-            return peer
-    return peer
+    peer = _parse(client[0]) if client else None
+    if peer is None:
+        return "unknown"
+    if trusted and _is_trusted(peer, trusted):
+        given = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        hops = [hop for line in given for hop in line.split(",")]
+        for hop in reversed(hops[-MOST_HOPS:]):
+            address = _parse(hop.strip())
+            if address is None:
+                break
+            peer = address
+            if not _is_trusted(peer, trusted):
+                break
+    return str(peer)
 
 
-def _address(text: str) -> str | None:
-    """Returns an address without its port and in its one spelling."""
+@lru_cache(4096)
+def client_at(peer: str) -> str:
+    """Returns the name of the client at an address: with IPv6 a client has not one of those, but 2^64."""
+    address = _parse(peer)
+    if isinstance(address, IPv6Address):
+        return f"peer:{ipaddress.ip_network((address, 64), strict=False)}"
+    return f"peer:{peer}"
+
+
+@lru_cache(4096)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    """Returns an address, whether a port follows or not."""
     if text.startswith("["):
         text = text[1:].partition("]")[0]
     elif text.count(":") == 1:
         text = text.partition(":")[0]
     try:
-        found = ipaddress.ip_address(text)
+        address = ipaddress.ip_address(text.partition("%")[0])  # without the name of an interface
     except ValueError:
         return None
-    mapped = getattr(found, "ipv4_mapped", None)
-    return str(mapped or found)
+    return getattr(address, "ipv4_mapped", None) or address
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return any(found in network for network in trusted)
+def _is_trusted(address: IPv4Address | IPv6Address, trusted: Sequence[Network]) -> bool:
+    return any(address in network for network in trusted)

@@ -113,9 +113,20 @@ class RedisLink:
         """Stores a value for so long; says whether Redis has confirmed it."""
         return await self._call(_set, key, value, ttl_ms) is not None
 
-    async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
-        """Runs a script on keys of one slot; None when there is no answer, and then it may have run."""
-        return await self._call(_run_script, script, keys, args)
+    async def run_script(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Value],
+        *,
+        first_args: Sequence[Value] | None = None,
+    ) -> Any:
+        """Runs a script on keys of one slot; None when there is no answer, and then it may have run.
+
+        A server that does not know the script yet has begun anew, or took over from another: it gets
+        `first_args`, if there are any.
+        """
+        return await self._call(_run_script, script, keys, args, args if first_args is None else first_args)
 
     async def _call(self, send: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if not self.up:
@@ -229,11 +240,13 @@ async def _set(client: Client, key: str, value: bytes, ttl_ms: int) -> Any:
     return await client.execute_command("SET", key, value, "PX", ttl_ms)
 
 
-async def _run_script(client: Client, script: Script, keys: Sequence[str], args: Sequence[Value]) -> Any:
+async def _run_script(
+    client: Client, script: Script, keys: Sequence[str], args: Sequence[Value], first_args: Sequence[Value]
+) -> Any:
     try:
         return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *args)
     except NoScriptError:
-        return await client.execute_command("EVAL", script.text, len(keys), *keys, *args)
+        return await client.execute_command("EVAL", script.text, len(keys), *keys, *first_args)
 
 
 async def _discard(client: Client | None) -> None:
