@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -22,6 +23,9 @@ OFTEN = 4
 MOST_AHEAD = 200
 AHEAD_OF_BURST = 0.02
 """No more than this share of a burst is taken ahead, so that little of a small one is ever lost."""
+RESERVE_SECONDS = 1.0
+RESERVE_OF_BURST = 0.2
+"""All processes together hold no more than this share of a burst in reserve; it is good for ever."""
 PATIENCE_SECONDS = 0.2
 """So long a request waits for a cell of a bucket that was emptied for no fault of its client."""
 GLANCE_SECONDS = 0.01
@@ -34,6 +38,7 @@ class Taken(msgspec.Struct, frozen=True):
     """What a call took for a gate, and what it saw of the buckets."""
 
     given: int
+    reserved: int
     wait_seconds: float
     level: int
     left: int
@@ -51,7 +56,9 @@ class Gate:
         self.own_keys: tuple[tuple[str, ...], ...] = ((), (client,), (client, kind))
         self.arguments = tuple(number for limit in self.levels[1:] for number in (limit.rate, limit.burst))
         self._limiter = limiter
-        self._most_ahead = int(min(MOST_AHEAD, AHEAD_OF_BURST * min(limit.burst for limit in self.levels)))
+        self._least_burst = min(limit.burst for limit in self.levels)
+        self._most_ahead = int(min(MOST_AHEAD, AHEAD_OF_BURST * self._least_burst))
+        self._reserve = 0
         self._waiting: deque[asyncio.Future[Decision | None]] = deque()
         self._cells = 0
         self._cells_until = 0.0
@@ -72,6 +79,13 @@ class Gate:
     def ahead(self) -> int:
         """How many to take ahead: none for who comes seldom, whose cells would be lost."""
         return min(self._came_before, self._most_ahead) if self._came_before >= OFTEN else 0
+
+    @property
+    def reserve_missing(self) -> int:
+        """How many cells to add to the reserve."""
+        wanted = max(1, math.ceil(self._came_before * RESERVE_SECONDS / STRETCH_SECONDS))
+        most = math.floor(RESERVE_OF_BURST * self._least_burst / self._limiter.instances)
+        return max(0, min(wanted, most) - self._reserve)
 
     async def decide(self) -> Decision:
         """Returns the decision on a request."""
@@ -101,8 +115,10 @@ class Gate:
                 answer = await self._ask()
                 if answer is not None:
                     return answer
-            elif now < limiter.holds_until:
-                await asyncio.sleep(min(GLANCE_SECONDS, limiter.holds_until - now))
+            elif limiter.holds(now):
+                if now > patient_until:
+                    return self._refuse_alone(limiter.promise(self, now=now, latest=-math.inf), now)
+                await asyncio.sleep(GLANCE_SECONDS)
             else:
                 promise = limiter.promise(self, now=now, latest=patient_until)
                 if promise.reserved:
@@ -122,6 +138,7 @@ class Gate:
         given = 0
         if taken is not None:
             given = taken.given
+            self._reserve += taken.reserved
             self._level, self._left, self._full_at = LEVELS[taken.level], taken.left, now + taken.full_seconds
             if given < needed or taken.left == 0:
                 self._refused_until = now + taken.wait_seconds
@@ -149,7 +166,9 @@ class Gate:
         limiter = self._limiter
         if now < self._refused_until:  # no cell can have come back before
             return self._refuse(now) if now >= limiter.emptied_until else None
-        if limiter.holds_until <= now < limiter.shared_at:
+        if now < limiter.shared_at:
+            if limiter.holds(now):
+                return self._admit_from_reserve(now)
             promise = limiter.promise(self, now=now, latest=now)
             if promise.reserved:
                 return self._admit_alone(promise)
@@ -158,6 +177,12 @@ class Gate:
     def _admit(self, now: float) -> Decision:
         _count(self._level, "allowed")
         return Decision(True, self._level, self._left + self._cells, max(0.0, self._full_at - now))
+
+    def _admit_from_reserve(self, now: float) -> Decision | None:
+        if self._reserve == 0:
+            return None
+        self._reserve -= 1
+        return self._admit(now)
 
     def _refuse(self, now: float) -> Decision:
         _count(self._level, "refused")

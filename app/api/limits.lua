@@ -4,10 +4,12 @@
 -- KEYS: since, processes, everybody's bucket; then for each gate those of its client and of its class.
 -- ARGV: whether the caller knows that cells were given that this memory does not know of ('1'); the microseconds
 --       to settle; the caller's name, or '' if it was told lately; rate and burst of everybody; then for each gate:
---       cells that are needed, cells to take ahead, rate and burst of the client, rate and burst of the class.
+--       cells that are needed, to take ahead, and to take in reserve from buckets that are more than half full;
+--       rate and burst of the client, rate and burst of the class.
 -- Returns: microseconds until cells are given (0: they were), microseconds since they are, how many processes
---          there are (0: did not count); then for each gate: cells given, microseconds until there is one more,
---          the level (1, 2, 3) that was the narrowest, cells left there, microseconds until it is full.
+--          there are (0: did not count); then for each gate: cells given, cells in reserve, microseconds until
+--          there is one more, the level (1, 2, 3) that was the narrowest, cells left there, microseconds until it
+--          is full.
 --
 -- `since` is the time from which this memory is all there is: then, every bucket counts as empty. It lies ahead
 -- for as long as processes may still give cells by themselves; until then none are given here.
@@ -39,7 +41,8 @@ local function bucket(key, rate, burst)
     local depth = interval * burst
     -- One that is not there is full, unless it has been empty too lately; and none is worse than empty.
     local full_at = math.max(now, since + depth, tonumber(redis.call('GET', key) or 0))
-    return {key = key, interval = interval, depth = depth, full_at = math.min(full_at, now + depth)}
+    full_at = math.min(full_at, now + depth)
+    return {key = key, burst = burst, interval = interval, depth = depth, full_at = full_at}
 end
 
 local function cells(of)
@@ -56,23 +59,23 @@ local answer = {0, now - since, processes}
 local everybody = bucket(KEYS[3], tonumber(ARGV[4]), tonumber(ARGV[5]))
 local gates = (#KEYS - 3) / 2
 for gate = 0, gates - 1 do
-    local key, arg = 4 + 2 * gate, 6 + 6 * gate
-    local needed, ahead = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1])
+    local key, arg = 4 + 2 * gate, 6 + 7 * gate
+    local needed, ahead, reserve = tonumber(ARGV[arg]), tonumber(ARGV[arg + 1]), tonumber(ARGV[arg + 2])
     local levels = {
         everybody,
-        bucket(KEYS[key], tonumber(ARGV[arg + 2]), tonumber(ARGV[arg + 3])),
-        bucket(KEYS[key + 1], tonumber(ARGV[arg + 4]), tonumber(ARGV[arg + 5])),
+        bucket(KEYS[key], tonumber(ARGV[arg + 3]), tonumber(ARGV[arg + 4])),
+        bucket(KEYS[key + 1], tonumber(ARGV[arg + 5]), tonumber(ARGV[arg + 6])),
     }
     local held = math.min(cells(levels[1]), cells(levels[2]), cells(levels[3]))
+    local whole = math.min(levels[1].burst, levels[2].burst, levels[3].burst)
     local given = math.min(needed, held)
-    if held > needed then
-        -- What is taken ahead may be lost: so no more than half of what is left for others.
-        given = needed + math.min(ahead, math.floor((held - needed) / 2))
-    end
+    -- What is taken ahead may be lost: so no more than half of what is left for others.
+    given = given + math.min(ahead, math.floor((held - given) / 2))
+    local reserved = math.max(0, math.min(reserve, held - given - math.floor(whole / 2)))
     local wait, narrowest, left, left_wait = 0, 1, nil, nil
     for level = 1, 3 do
         local of = levels[level]
-        of.full_at = of.full_at + given * of.interval
+        of.full_at = of.full_at + (given + reserved) * of.interval
         local of_left, of_wait = cells(of), of.full_at + of.interval - of.depth - now
         wait = math.max(wait, of_wait)
         if left == nil or of_left < left or (of_left == left and of_wait > left_wait) then
@@ -81,7 +84,7 @@ for gate = 0, gates - 1 do
     end
     save(levels[2])
     save(levels[3])
-    for _, number in ipairs({given, wait, narrowest, left, levels[narrowest].full_at - now}) do
+    for _, number in ipairs({given, reserved, wait, narrowest, left, levels[narrowest].full_at - now}) do
         answer[#answer + 1] = number
     end
 end

@@ -16,8 +16,10 @@ The law, for every level: admitted(t) <= burst + rate * (t - start).
    nothing for two seconds, in which every process hears of it (or finds Redis back) and decides alone, and
    then all buckets in Redis count as empty. So at any time cells come either from Redis or from the shares.
 
-Empty buckets must not turn away who is within his limits: a request waits for its cell, up to
-PATIENCE_SECONDS. An answer that is late for once costs nothing: nobody admits alone before HOLD_SECONDS.
+Nobody who is within his limits is turned away for that. A request waits for its cell, up to PATIENCE_SECONDS;
+and from buckets that are more than half full each process takes a reserve beforehand. With that alone it gets
+through the first HOLD_SECONDS without Redis (unless nobody listens there any more), because an answer that is
+only late, on a busy machine, must not make it admit more than it has taken.
 
 What is not kept: a process that alone cannot reach Redis adds its share to what the others admit, for it
 cannot know of them, nor they of it. Processes must not outnumber `instances` (by default those that were seen
@@ -46,7 +48,7 @@ from app.api.own_buckets import OwnBuckets, Promise
 from app.api.redis_link import RedisLink, Script, Value
 
 LEASE_SECONDS = 0.05
-HOLD_SECONDS = 0.05
+HOLD_SECONDS = 1.0
 ABSENT_SECONDS = 0.5
 SETTLE_MICROSECONDS = 2_000_000
 """Longer than any process takes to find Redis back."""
@@ -82,8 +84,6 @@ class Limiter:
         self.limits = limits
         self.shared_at = math.inf if redis is None else -math.inf
         """From when on Redis decides; before that this process does, alone."""
-        self.holds_until = -math.inf
-        """Until when even this process alone admits nothing: Redis may only have been late."""
         self.emptied_until = -math.inf
         """Until when a bucket may be empty for no fault of its client."""
         self._redis = redis
@@ -94,6 +94,7 @@ class Limiter:
         self._seen_at = 0.0
         self._told_at = -math.inf
         self._alone_since = -math.inf
+        self._holds_until = -math.inf
         self._has_admitted_alone = False
         self._own = OwnBuckets()
         self._gates: OrderedDict[tuple[str, Class], Gate] = OrderedDict()
@@ -139,24 +140,30 @@ class Limiter:
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
 
+    def holds(self, now: float) -> bool:
+        """Whether this process, though alone, admits only from its reserves: Redis may just be late."""
+        return now < self._holds_until and not (self._redis is not None and self._redis.gone)
+
+    @property
+    def instances(self) -> int:
+        """Among how many processes the limits are shared by those that are alone."""
+        if self._instances is not None:
+            return self._instances
+        seen = 1 if self._redis is None else self._seen or GUESSED_INSTANCES
+        return max(self._processes, seen)
+
     def promise(self, gate: Gate, *, now: float, latest: float) -> Promise:
         """Reserves a cell of this process's share."""
         promise = self._own.reserve(
             gate.own_keys,
             gate.levels,
             now=now,
-            share=1 / self._count_instances(),
+            share=1 / self.instances,
             latest=min(latest, self.shared_at),
         )
         if promise.reserved and self.shared_at == math.inf:
             self._has_admitted_alone = True
         return promise
-
-    def _count_instances(self) -> int:
-        if self._instances is not None:
-            return self._instances
-        seen = 1 if self._redis is None else self._seen or GUESSED_INSTANCES
-        return max(self._processes, seen)
 
     async def _ask(self) -> None:
         while self._waiting:
@@ -192,7 +199,7 @@ class Limiter:
             everybody.burst,
         ]
         for gate in gates:
-            args += (gate.needed, gate.ahead, *gate.arguments)
+            args += (gate.needed, gate.ahead, gate.reserve_missing, *gate.arguments)
         answer = await self._redis.run_script(SCRIPT, keys, [int(gave_alone), *args], first_args=[1, *args])
         now = time.monotonic()
         if answer is None:
@@ -214,22 +221,23 @@ class Limiter:
         self.emptied_until = sent_at - age / MICROSECONDS + EMPTIED_SECONDS
         return [
             Taken(
-                given=numbers[at],
-                wait_seconds=numbers[at + 1] / MICROSECONDS,
-                level=numbers[at + 2] - 1,
-                left=numbers[at + 3],
-                full_seconds=numbers[at + 4] / MICROSECONDS,
+                given=given,
+                reserved=reserved,
+                wait_seconds=wait / MICROSECONDS,
+                level=level - 1,
+                left=left,
+                full_seconds=full / MICROSECONDS,
                 good_until=sent_at + LEASE_SECONDS,
             )
-            for at in range(0, len(numbers), 5)
+            for given, reserved, wait, level, left, full in zip(*[iter(numbers)] * 6, strict=True)
         ]
 
     def _go_alone(self, now: float, *, hold_seconds: float) -> None:
         if now < self.shared_at:
             return
         self.shared_at = math.inf
-        self.holds_until = self._own.empty_at = now + hold_seconds
-        self._alone_since = now
+        self._alone_since = self._own.empty_at = now
+        self._holds_until = now + hold_seconds
         self._has_admitted_alone = False
         self._woken.set()
 

@@ -24,6 +24,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 import structlog
 from prometheus_client import Counter
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError
 
 from app.api.redis_client import Client, addresses_of, close, connect, parse_url, ping
@@ -70,7 +71,7 @@ class RedisLink:
         self._client: Client | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._places = asyncio.Semaphore(CONNECTIONS)
-        self._down = asyncio.Event()
+        self._woken = asyncio.Event()
         self._log = structlog.get_logger("redis")
         self._up_since = 0.0
         self._window_ends_at = 0.0
@@ -82,6 +83,8 @@ class RedisLink:
         """How long the last ping took; None while Redis is down."""
         self.error: str | None = None
         """What was wrong when last something was."""
+        self.gone = False
+        """Whether nobody answers where it was, as against: not in time."""
         self.times_down = 0
 
     @property
@@ -141,6 +144,7 @@ class RedisLink:
             # What the last server did to its callers is not held against this one.
             if client is self._client:
                 self._count(error)
+                self._woken.set()  # to find out by a ping what is the matter
             return None
         _answered.inc()
         self._count(None)
@@ -168,7 +172,7 @@ class RedisLink:
         self.up = False
         self.latency_ms = None
         self.times_down += 1
-        self._down.set()
+        self._woken.set()
         # A server that answers probes and fails between them must not be let in again each time.
         steady = time.monotonic() - self._up_since > STEADY_SECONDS
         self._probes_needed = 1 if steady else min(self._probes_needed + 1, 3)
@@ -181,7 +185,8 @@ class RedisLink:
                 came_through = 0
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PING_SECONDS):
-                        await self._down.wait()
+                        await self._woken.wait()
+                self._woken.clear()
                 if self.up and self._client is not None:
                     await self._ping(self._client)
                 continue
@@ -210,6 +215,7 @@ class RedisLink:
                     return await connect(self._target, address, connections=CONNECTIONS)
             except Exception as error:
                 self.error = describe(error)
+                self.gone = isinstance(error, RedisConnectionError)
         return None
 
     async def _go_up(self, client: Client) -> bool:
@@ -220,7 +226,7 @@ class RedisLink:
         self._addresses = tuple(dict.fromkeys(self._target.addresses + addresses_of(client)))
         self._calls = self._failures = self._in_a_row = 0
         self._up_since = time.monotonic()
-        self._down.clear()
+        self.gone = False
         self.up = True
         self._log.info("redis answers", cluster=bool(addresses_of(client)))
         await _discard(old)
