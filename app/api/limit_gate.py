@@ -23,7 +23,7 @@ OFTEN = 4
 MOST_AHEAD = 200
 AHEAD_OF_BURST = 0.02
 """No more than this share of a burst is taken ahead, so that little of a small one is ever lost."""
-RESERVE_SECONDS = 1.0
+RESERVE_SECONDS = 1.5
 RESERVE_OF_BURST = 0.2
 """All processes together hold no more than this share of a burst in reserve; it is good for ever."""
 PATIENCE_SECONDS = 0.2

@@ -48,7 +48,8 @@ from app.api.own_buckets import OwnBuckets, Promise
 from app.api.redis_link import RedisLink, Script, Value
 
 LEASE_SECONDS = 0.05
-HOLD_SECONDS = 1.0
+HOLD_SECONDS = 1.5
+"""Longer than the others take to notice that Redis is silent."""
 ABSENT_SECONDS = 0.5
 SETTLE_MICROSECONDS = 2_000_000
 """Longer than any process takes to find Redis back."""

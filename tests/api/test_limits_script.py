@@ -21,6 +21,8 @@ from hypothesis.stateful import (
 from app.api.limits import KEYS, SCRIPT
 from tests.support.redis_server import Redis
 
+pytestmark = pytest.mark.slow
+
 CLOCK = "{pgtick:limits}:clock"
 # The same script, but for the clock, and for the time after which Redis itself drops what is full.
 TEXT = SCRIPT.text.replace("redis.call('TIME')", f"{{0, tonumber(redis.call('GET', '{CLOCK}'))}}")
@@ -164,5 +166,5 @@ class Script(RuleBasedStateMachine):
 def test_the_law(client: Any) -> None:
     machine = type("Machine", (Script,), {"redis": client})
     run_state_machine_as_test(
-        machine, settings=settings(max_examples=40, stateful_step_count=40, deadline=None)
+        machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None)
     )
