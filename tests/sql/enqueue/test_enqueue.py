@@ -187,7 +187,11 @@ WRONG_ITEMS: dict[str, tuple[Any, str, str]] = {
     "key": ([{"job_type": "sql", "target": "x", "dedup_key": ""}], "22023", "invalid dedup_key"),
     "run_at": ([{"job_type": "sql", "target": "x", "run_at": "infinity"}], "22023", "run_at infinity is out"),
     "trace": ([{"job_type": "sql", "target": "x", "traceparent": "1"}], "22023", "invalid traceparent"),
-    "payload": ([{"job_type": "sql", "target": "x", "payload": "x" * 1_100_000}], "22023", "^the payload is too large$"),
+    "payload": (
+        [{"job_type": "sql", "target": "x", "payload": "x" * 1_100_000}],
+        "22023",
+        "^the payload is too large$",
+    ),
     "cast": ([{"job_type": "sql", "target": "x", "priority": "high"}], "22P02", "invalid input syntax"),
 }
 
