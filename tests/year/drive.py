@@ -131,7 +131,9 @@ class Year:
         """
         for row in self.engine.select(query, self.now):
             job = self.jobs[row["job_id"]]
-            (execution,) = [execution for execution in job.executions if execution.fire_at == row["fire_at"]]
+            found = [execution for execution in job.executions if execution.fire_at == row["fire_at"]]
+            assert len(found) == 1, self._difference({(row["job_id"], row["fire_at"])}, set())
+            (execution,) = found
             if execution.attempts or execution.latest == execution.fire_at:
                 continue
             if row["run_at"] is not None:

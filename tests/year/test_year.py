@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,8 @@ from tests.year.drive import Year
 from tests.year.plan import PAIRS, ZONES, make_jobs
 
 pytestmark = pytest.mark.direct  # thousands of settings of the clock, each in its own session
+
+YEAR: Any = {"seed": 1, "hours_between": 16, "days_of_dense": 0.5}
 
 
 def live(engine: Engine, *, seed: int, hours_between: float, days_of_dense: float) -> int:
@@ -37,7 +40,7 @@ def live(engine: Engine, *, seed: int, hours_between: float, days_of_dense: floa
 
 
 def test_a_year(engine: Engine) -> None:
-    verdicts = live(engine, seed=1, hours_between=16, days_of_dense=0.5)
+    verdicts = live(engine, **YEAR)
     assert verdicts > 5_000
 
 
