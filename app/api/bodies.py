@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from datetime import datetime
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, UnsetType
@@ -27,21 +28,22 @@ from app.api.values import (
     Text,
     Time,
     Zone,
+    to_utc,
 )
 
 
 class Body(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The body of a request."""
 
-    documents: ClassVar[tuple[str, ...]] = ()
-    """The fields that pass through as they came."""
-
     def __post_init__(self) -> None:
-        """Raises ValueError, with the field in backquotes, for a document that the database cannot keep."""
-        for name in self.documents:
+        """Raises ValueError, the field in backquotes, for what the database would refuse without a name."""
+        for name in self.__struct_fields__:
             value = getattr(self, name)
-            if value is not UNSET and (fault := find_fault(bytes(value))):
-                raise ValueError(f"`{name}` {fault}")
+            if isinstance(value, Raw):
+                if fault := find_fault(bytes(value)):
+                    raise ValueError(f"`{name}` {fault}")
+            elif isinstance(value, datetime):
+                setattr(self, name, to_utc(name, value))
 
     def given(self) -> dict[str, Any]:
         """Returns the arguments that were said, documents as text."""
@@ -59,8 +61,6 @@ class Nothing(Body, kw_only=True):
 
 class JobPolicies(Body, kw_only=True):
     """When and how a job runs."""
-
-    documents: ClassVar[tuple[str, ...]] = ("payload",)
 
     schedule: Schedule | UnsetType | None = UNSET
     timezone: Zone | UnsetType = UNSET
@@ -87,8 +87,6 @@ class JobPolicies(Body, kw_only=True):
 class JobDefinition(JobPolicies, kw_only=True):
     """A job, but for its name, which the path tells."""
 
-    documents: ClassVar[tuple[str, ...]] = ("target", "payload")
-
     job_type: JobType
     target: Target
 
@@ -101,8 +99,6 @@ class NewJob(JobDefinition, kw_only=True):
 
 class JobChanges(JobPolicies, kw_only=True):
     """The attributes of a job that are to change; all others stay."""
-
-    documents: ClassVar[tuple[str, ...]] = ("target", "payload")
 
     job_type: JobType | UnsetType = UNSET
     target: Target | UnsetType = UNSET
@@ -117,8 +113,6 @@ class Pause(Body, kw_only=True):
 class Trigger(Body, kw_only=True):
     """One run of a job beside its schedule."""
 
-    documents: ClassVar[tuple[str, ...]] = ("payload",)
-
     payload: Payload | UnsetType = UNSET
     run_at: Time | UnsetType | None = UNSET
 
@@ -132,8 +126,6 @@ class Backfill(Body, kw_only=True):
 
 class NewExecution(Body, kw_only=True):
     """A piece of work without a job."""
-
-    documents: ClassVar[tuple[str, ...]] = ("target", "payload")
 
     job_type: JobType
     target: Target

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from functools import cache
 from typing import Annotated, Any, TypeVar
 from urllib.parse import parse_qsl
@@ -14,13 +15,20 @@ import msgspec.inspect
 from msgspec import Meta, field
 
 from app.api.errors import FieldError, Problem
-from app.api.values import JobType, Length, QueueName, Status, Text, Time, explain
+from app.api.values import JobType, Length, QueueName, Status, Text, Time, explain, to_utc
 
 Q = TypeVar("Q", bound="Query")
 
 
 class Query(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """The query of a request: what it does not say is None, or has a default."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError, with the parameter in backquotes, for a time that is none in UTC."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, datetime):
+                setattr(self, name, to_utc(name, value))
 
     def given(self) -> dict[str, Any]:
         """Returns the arguments that were said, or have a default."""
@@ -124,6 +132,9 @@ def read_query(query_string: bytes, kind: type[Q]) -> Q:
     except msgspec.ValidationError as error:
         message, _, path = str(error).partition(" - at `$.")
         name = path.rstrip("`")
+        if not name:  # said by us
+            _, name, message = message.split("`")
+            message = message.strip()
         message = explain(message)
         if " such as 2031" in message:
             message += " (in a query + is written %2B)"

@@ -5,7 +5,7 @@ The database checks them all again, and more: what stands here is what a client 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Raw
@@ -56,6 +56,14 @@ _EXPLAINED = {
         (QUEUE, "must be 1 to 63 of A-Z a-z 0-9 . _ : - that begin with a letter or digit"),
     )
 }
+
+
+def to_utc(name: str, time: datetime) -> datetime:
+    """Returns a time in UTC: PostgreSQL knows no zones that are 16 hours off, the format of times does."""
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"`{name}` is out of range") from None
 
 
 def explain(message: str) -> str:
