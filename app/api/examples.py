@@ -34,9 +34,9 @@ REQUESTS: dict[type[bodies.Body], dict[str, Any]] = {
             "max_attempts": 5,
         },
         "a statement, only when triggered": {
-            "name": "rebuild-index",
+            "name": "rebuild-prices",
             "job_type": "sql",
-            "target": {"statement": "refresh materialized view shop.prices"},
+            "target": {"statement": "select shop.rebuild_prices()"},
         },
     },
     bodies.JobDefinition: {"a nightly web hook": _NIGHTLY},

@@ -23,7 +23,7 @@ async def list_workers(request: AnyRequest, database: Db) -> Json:
     return reply(await database.read(context(request), Read("list_workers")))
 
 
-@reads("/stats", Statistics, query=StatisticsRange, summary="Show statistics", tag="overview")
+@reads("/stats", Statistics, query=StatisticsRange, summary="Statistics", tag="overview")
 async def list_stats(request: AnyRequest, database: Db) -> Json:
     """Ended attempts by time, queue and job type, of at most 1,500 steps."""
     arguments = query_of(request, StatisticsRange).given()
