@@ -18,6 +18,7 @@ from typing import Any
 
 import msgspec
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import Counter
 
 from app.api.cache import Answer, Cache, Entry, Flight
 from app.api.cache_rules import Match, canonical, match
@@ -55,6 +56,8 @@ _RESULTS: dict[CacheResult, tuple[bytes, bytes]] = {
     "miss": (b"x-cache", b"miss"),
     "bypass": (b"x-cache", b"bypass"),
 }
+_reads = Counter("cache_requests", "Reads whose answers may be kept", ["result"])
+_COUNTS = {result: _reads.labels(result) for result in _RESULTS}
 _AGES = tuple((b"age", str(seconds).encode()) for seconds in range(121))
 
 
@@ -82,10 +85,15 @@ class CacheLayer:
         if target is None:
             await self._app(scope, receive, send)
         else:
-            await self._answer(scope, receive, send, target)
+            context: Context = scope["state"][KEY]
+            try:
+                await self._answer(scope, receive, send, context, target)
+            finally:
+                _COUNTS[context.cache or "miss"].inc()
 
-    async def _answer(self, scope: Any, receive: Receive, send: Send, target: Target) -> None:
-        context: Context = scope["state"][KEY]
+    async def _answer(
+        self, scope: Any, receive: Receive, send: Send, context: Context, target: Target
+    ) -> None:
         no_cache = False
         if_none_match = b""
         for name, value in scope["headers"]:
@@ -95,29 +103,32 @@ class CacheLayer:
                 no_cache = b"no-cache" in value
         token = context.floor
         floor = context.floor = max(token, self._cache.floors.floor_of(target.match.tags))
-        result: CacheResult = "bypass" if no_cache else "hit"
-        entry = None
-        if not no_cache:
-            now = self._cache.clock()
-            entry = self._cache.find(target.key, floor, now)
-            if entry is not None and now >= entry.soft_at:
-                result = "stale"
-                self._refresh(scope, context, target, entry)
+        context.cache = "bypass" if no_cache else "miss"
+        now = self._cache.clock()
+        entry = None if no_cache else self._cache.find(target.key, floor, now)
         if entry is None:
             load = _Load(self._app, scope, receive, send, target.match)
-            context.cache = "bypass" if no_cache else "miss"
             entry = await self._cache.fetch(
                 target.key, floor, load, ttl_seconds=target.match.rule.ttl_seconds, fresh=no_cache
             )
             if entry is None:
                 return
-            if load.called:
-                result = context.cache
-        context.cache = result
+            if not load.called:
+                context.cache = "hit"
+        elif now < entry.soft_at:
+            context.cache = "hit"
+        else:
+            context.cache = "stale"
+            self._refresh(scope, context, target, entry)
         context.route = entry.answer.route
         # What it includes by the word of the reader, if not for certain: the caller's own token.
         context.lsn = max(entry.answer.lsn, token)
-        await self._send(send, entry, result, is_head=scope["method"] == "HEAD", if_none_match=if_none_match)
+        headers = [*entry.answer.headers, _RESULTS[context.cache], self._age(entry)]
+        await _send(send, entry.answer, headers, scope["method"], if_none_match)
+
+    def _age(self, entry: Entry) -> tuple[bytes, bytes]:
+        seconds = int(self._cache.clock() - entry.read_at)
+        return _AGES[min(max(seconds, 0), len(_AGES) - 1)]
 
     def _target(self, scope: Scope) -> Target | None:
         context: Context = scope["state"][KEY]
@@ -142,21 +153,6 @@ class CacheLayer:
         alone: HTTPScope = {**scope, "state": state}
         load = _Load(self._app, alone, _nobody, _nowhere, target.match)
         self._cache.refresh(target.key, entry, floor, load)
-
-    async def _send(
-        self, send: Send, entry: Entry, result: CacheResult, *, is_head: bool, if_none_match: bytes
-    ) -> None:
-        answer = entry.answer
-        age = max(0, int(self._cache.clock() - entry.read_at))
-        headers = [*answer.headers, _RESULTS[result], _AGES[min(age, len(_AGES) - 1)]]
-        status, body = 200, answer.body
-        if if_none_match and _names(if_none_match, answer.etag):
-            status, body = 304, b""
-            headers = [header for header in headers if not header[0].startswith(b"content-")]
-        elif is_head:
-            body = b""
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 class _Load:
@@ -245,6 +241,19 @@ def _key(scopes: frozenset[str] | None, path: str, query: bytes) -> str:
     who = "-" if scopes is None else ",".join(sorted(scopes))
     digest = hashlib.blake2b(b"\0".join((who.encode(), path.encode(), query)), digest_size=20).hexdigest()
     return f"{FORMAT}:{TENANT}:{digest}"
+
+
+async def _send(
+    send: Send, answer: Answer, headers: list[tuple[bytes, bytes]], method: str, if_none_match: bytes
+) -> None:
+    status, body = 200, answer.body
+    if if_none_match and _names(if_none_match, answer.etag):
+        status, body = 304, b""
+        headers = [header for header in headers if not header[0].startswith(b"content-")]
+    elif method == "HEAD":
+        body = b""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 def _may_be_kept(start: Any) -> bool:

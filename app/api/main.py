@@ -1,6 +1,6 @@
 """The application: our layers around a Litestar that knows the routes.
 
-observe -> authenticate -> limit -> Litestar -> one call of a function of `scheduler`
+observe -> authenticate -> limit -> cache -> Litestar -> one call of a function of `scheduler`
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from litestar.types import Receive, Scope, Send
 
 from app.api.activity import look_at_activity
 from app.api.auth import AuthLayer, KeyRing, look_up_in
+from app.api.cache import Cache
+from app.api.cache_layer import CacheLayer
+from app.api.changes import Change, Changes
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
 from app.api.events import EventHub
@@ -70,6 +73,15 @@ class Api:
             max_streams=settings.max_streams,
             max_streams_per_key=settings.max_streams_per_key,
         )
+        self.cache = Cache(self.redis)
+        self.changes = Changes(
+            self.cache,
+            direct_conninfo=settings.direct_conninfo,
+            write_conninfo=settings.write_conninfo,
+            node_id=settings.node_id,
+        )
+        self.changes.subscribe(self.events.changed)
+        self.changes.subscribe(self._forget_keys)
         self.litestar = self._make_litestar()
         self.limiter = (
             Limiter(
@@ -82,7 +94,7 @@ class Api:
             if settings.limits
             else None
         )
-        app: Any = self.litestar
+        app: Any = CacheLayer(self.litestar, self.cache)
         app = LimitLayer(app, self.limiter)
         app = AuthLayer(app, self.ring, self.limiter)
         self._app = ObserveLayer(
@@ -95,6 +107,10 @@ class Api:
             await self._app(scope, receive, send)
         else:
             await self.litestar(scope, receive, send)
+
+    def _forget_keys(self, changes: frozenset[Change] | None) -> None:
+        if self.ring is not None and (changes is None or any(change.kind == "key" for change in changes)):
+            self.ring.forget()
 
     def _make_litestar(self) -> Litestar:
         return Litestar(
@@ -128,6 +144,8 @@ class Api:
                 stack.push_async_callback(self.limiter.close)
             if self.pgbouncer is not None:
                 stack.push_async_callback(self.pgbouncer.close)
+            stack.push_async_callback(self.cache.close)
+            await stack.enter_async_context(self.changes.running())
             await stack.enter_async_context(_running(self.exposition.keep_up()))
             await stack.enter_async_context(self.events.running())
             yield
