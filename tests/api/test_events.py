@@ -96,6 +96,22 @@ def test_what_changed_is_told_and_nothing_else(listen_to: Any, client: httpx.Cli
     assert ids == sorted(set(ids))
 
 
+def test_a_change_of_a_job_is_told(listen_to: Any, db: Connection[Any], api: RunningApi) -> None:
+    wait_until(lambda: api.app.changes.mode != "down", "it hears of changes")
+    listener = listen_to(topics="jobs")
+    listener.wait_for_event("hello")
+    make = (
+        "select scheduler.create_job(name => 'seen', job_type => 'sql', target => '{\"statement\": \"x\"}')"
+    )
+    ((job_id,),) = db.execute(make.encode()).fetchall()  # in psql, so to speak
+    told = listener.wait_for_event("jobs")
+    assert told["jobs"] == {"changed": [str(job_id)], "more": False}
+    answer = api.client("read").get(
+        f"/v1/jobs/{job_id}", headers={"X-Consistency-Token": told["consistency_token"]}
+    )
+    assert answer.json()["name"] == "seen"
+
+
 def test_an_event_names_the_state_to_read(listen_to: Any, client: httpx.Client, api: RunningApi) -> None:
     listener = listen_to(topics="executions")
     listener.wait_for_event("hello")
