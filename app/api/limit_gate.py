@@ -78,7 +78,8 @@ class Gate:
     @property
     def ahead(self) -> int:
         """How many to take ahead: none for who comes seldom, whose cells would be lost."""
-        return min(self._came_before, self._most_ahead) if self._came_before >= OFTEN else 0
+        often = max(self._came_before, self._came)
+        return min(often, self._most_ahead) if often >= OFTEN else 0
 
     @property
     def reserve_missing(self) -> int:
