@@ -19,6 +19,7 @@ from workers.metrics import serve_metrics
 from workers.registry import HandlerError, load_handlers
 from workers.settings import Settings, SettingsError, current_settings
 from workers.ticker import run_ticker
+from workers.tracing import make_tracing
 from workers.worker import Worker
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
@@ -56,7 +57,12 @@ def worker(
         _fail(str(error))
 
     async def work(stop: asyncio.Event) -> None:
-        await Worker(settings, handlers=registered).run(stop)
+        tracing = make_tracing(os.environ, node_id=settings.node_id)
+        try:
+            await Worker(settings, handlers=registered, tracing=tracing).run(stop)
+        finally:
+            if tracing is not None:
+                await tracing.close()
 
     _run(settings, work)
 

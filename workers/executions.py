@@ -8,8 +8,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from workers.tracing import Span
 
 StopReason = Literal["cancelled", "timeout", "lost", "shutdown"]
 
@@ -78,6 +81,7 @@ class Run:
     task: asyncio.Task[None] | None = field(default=None, repr=False)
     begun: bool = False
     stop_reason: StopReason | None = None
+    span: Span | None = field(default=None, repr=False)
 
     @property
     def kill_grace_seconds(self) -> float:

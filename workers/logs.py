@@ -30,7 +30,17 @@ def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
     )
+    logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
     # The pool for SQL jobs tells of every try to connect; what counts is told where a job meets it.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     if not console:
         structlog.contextvars.bind_contextvars(node_id=node_id)
+
+
+class Forward(logging.Handler):
+    """What libraries log by other means becomes a line like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record on."""
+        log = structlog.get_logger().bind(logger=record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)

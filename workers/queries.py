@@ -207,6 +207,7 @@ select pg_catalog.pg_backend_pid(),
        pg_catalog.set_config('scheduler.fire_at', %(fire_at)s, true),
        pg_catalog.set_config('scheduler.attempt', %(attempt)s, true),
        pg_catalog.set_config('scheduler.payload', %(payload)s, true),
+       pg_catalog.set_config('scheduler.traceparent', %(traceparent)s, true),
        pg_catalog.set_config('statement_timeout', %(timeout_ms)s, true),
        pg_catalog.set_config('client_connection_check_interval', '1s', true)
 """
@@ -242,6 +243,7 @@ async def begin_sql_job(
             "fire_at": execution.fire_at.isoformat() if execution.fire_at else "",
             "attempt": str(execution.attempt),
             "payload": payload,
+            "traceparent": execution.traceparent or "",
             "timeout_ms": str(max(1, min(int(time_limit.total_seconds() * 1000), 2**31 - 1))),
         },
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import structlog
 from workers import metrics
 from workers.executions import Execution, Executor, Outcome, Run, StopReason, failed
 from workers.queries import StopOrder
+from workers.tracing import Tracing
 
 _log = structlog.get_logger("runner")
 
@@ -27,11 +29,13 @@ class Runner:
         concurrency: int,
         on_outcome: Callable[[Run, Outcome], None],
         on_progress: Callable[[Run, Any], None],
+        tracing: Tracing | None = None,
     ) -> None:
         self._executors = executors
         self._concurrency = concurrency
         self._on_outcome = on_outcome
         self._on_progress = on_progress
+        self._tracing = tracing
         self._held: dict[tuple[UUID, int], Run] = {}
         self._running: set[Run] = set()
         self._idle = asyncio.Event()
@@ -57,7 +61,11 @@ class Runner:
 
     def start(self, execution: Execution) -> None:
         """Begin to run an execution."""
-        run = Run(execution=execution, report=self._on_progress)
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.begin(execution)
+            execution = dataclasses.replace(execution, traceparent=span.traceparent)
+        run = Run(execution=execution, report=self._on_progress, span=span)
         self._held[execution.execution_id, execution.attempt] = run
         self._running.add(run)
         self._idle.clear()
@@ -101,6 +109,8 @@ class Runner:
         metrics.wait.labels(queue=metrics.queue_label(execution.queue)).observe(
             max(0.0, (execution.started_at - execution.run_at).total_seconds())
         )
+        if run.span is not None:
+            run.span.end(outcome)
         status = "succeeded" if outcome.status == "recorded" else outcome.status
         metrics.attempts.labels(job_type=execution.job_type, status=status).inc()
         _log.info(
@@ -133,13 +143,16 @@ class Runner:
 
 
 def ids(run: Run) -> dict[str, Any]:
-    """Name a run in a log line."""
+    """Name a run in a log line, and the trace that it belongs to."""
     execution = run.execution
-    return {
+    names = {
         "execution_id": str(execution.execution_id),
         "attempt": execution.attempt,
         "job": execution.job_name,
     }
+    if execution.traceparent:
+        names |= {"trace_id": execution.traceparent[3:35], "span_id": execution.traceparent[36:52]}
+    return names
 
 
 def _reason(text: str) -> StopReason:

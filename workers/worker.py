@@ -37,6 +37,7 @@ from workers.registry import Handler
 from workers.reporter import Reporter
 from workers.runner import Runner
 from workers.settings import Settings
+from workers.tracing import Tracing
 
 _log = structlog.get_logger("worker")
 
@@ -72,7 +73,9 @@ class LeaseGuard(Looper):
 class Worker:
     """One worker process."""
 
-    def __init__(self, settings: Settings, *, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, settings: Settings, *, handlers: Mapping[str, Handler], tracing: Tracing | None = None
+    ) -> None:
         self._settings = settings
         self._keeper = Keeper()
         self._executors = make_executors(settings, handlers=handlers, keeper=self._keeper)
@@ -88,6 +91,7 @@ class Worker:
             concurrency=settings.concurrency,
             on_outcome=self._ended,
             on_progress=self._reporter.report,
+            tracing=tracing,
         )
         self._finisher = Finisher(
             self._links["finisher"],

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from contextvars import ContextVar
 from datetime import datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import msgspec
 from litestar.types import Scope
+
+if TYPE_CHECKING:
+    from app.api.tracing import Span
 
 SCOPES = ("read", "enqueue", "operate", "admin")
 KEY = "pgtick"
@@ -36,6 +40,8 @@ class Context(msgspec.Struct):
 
     request_id: str
     traceparent: str | None = None
+    """Where what the request does belongs: the span of the request, or as it came where there is none."""
+    span: Span | None = None
     key: Key | None = None
     peer: str = ""
     """Who calls: the address of the peer, or what a trusted proxy says it is."""
@@ -50,6 +56,10 @@ class Context(msgspec.Struct):
     cache: CacheResult | None = None
     headers: list[tuple[bytes, bytes]] = []
     """What the layers add to the answer, whoever gives it."""
+
+
+CURRENT: ContextVar[Context | None] = ContextVar("request", default=None)
+"""The request that the running task works for: what is logged on its way bears its ids."""
 
 
 def context_of(scope: Scope) -> Context:

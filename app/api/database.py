@@ -16,6 +16,7 @@ from app.api.context import Context
 from app.api.pools import lent, make_pool
 from app.api.queries import LSN, Read, Write
 from app.api.replicas import ReadRouter, Source
+from app.api.tracing import call
 
 WRITE_SECONDS = 10.0
 BULK_SECONDS = 60.0
@@ -71,7 +72,8 @@ class Database:
 
     async def read(self, context: Context, read: Read) -> bytes | None:
         """Returns a document that includes what the request's floor asks for, or None where there is none."""
-        text, lsn = await self.router.read(read.text(), read.arguments, floor=context.floor)
+        with call(context, read.function):
+            text, lsn = await self.router.read(read.text(), read.arguments, floor=context.floor)
         context.lsn = lsn if context.lsn is None else min(context.lsn, lsn)
         return text.encode() if text is not None else None
 
@@ -86,13 +88,14 @@ class Database:
         seconds: float = WRITE_SECONDS,
     ) -> Written:
         """Changes something, and returns the function's answer and what `then` reads after the commit."""
-        try:
-            return await self._write(context, write, status, idempotency, then, seconds)
-        except psycopg.OperationalError:
-            # Only what is known by its key may be done again: the first try may have been committed.
-            if idempotency is None:
-                raise
-            return await self._write(context, write, status, idempotency, then, seconds)
+        with call(context, write.function):
+            try:
+                return await self._write(context, write, status, idempotency, then, seconds)
+            except psycopg.OperationalError:
+                # Only what is known by its key may be done again: the first try may have been committed.
+                if idempotency is None:
+                    raise
+                return await self._write(context, write, status, idempotency, then, seconds)
 
     async def _write(
         self,

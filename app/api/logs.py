@@ -7,7 +7,9 @@ import sys
 from typing import Any
 
 import structlog
+from structlog.typing import EventDict
 
+from app.api.context import CURRENT
 from app.settings import SettingsError
 
 
@@ -24,6 +26,7 @@ def configure_logs(log_format: str, *, node_id: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_request,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *renderer,
@@ -32,8 +35,28 @@ def configure_logs(log_format: str, *, node_id: str) -> None:
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
+    logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
     # A pool tells of every try to connect; what counts is told where it matters.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     if not console:
         structlog.contextvars.bind_contextvars(node_id=node_id)
+
+
+def add_request(_: Any, __: str, event: EventDict) -> EventDict:
+    """Adds the ids of the request that a line is about."""
+    context = CURRENT.get()
+    if context is not None:
+        event.setdefault("request_id", context.request_id)
+        if context.traceparent is not None:
+            event["trace_id"], event["span_id"] = context.traceparent[3:35], context.traceparent[36:52]
+    return event
+
+
+class Forward(logging.Handler):
+    """What libraries log by other means becomes a line like ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends a record on."""
+        log = structlog.get_logger().bind(logger=record.name)
+        log.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)

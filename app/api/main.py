@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Collection, Coroutine
 from typing import Any
 
@@ -35,6 +36,7 @@ from app.api.pool_metrics import PoolMetrics
 from app.api.redis_link import RedisLink
 from app.api.routes import ROUTES, pages, status
 from app.api.snapshots import Snapshots
+from app.api.tracing import make_tracing
 
 
 class Api:
@@ -47,6 +49,7 @@ class Api:
         """Set when the process is about to leave."""
         self.clients: Collection[Any] = set()
         """The open connections; the server brings its own collection."""
+        self.tracing = make_tracing(os.environ, node_id=settings.node_id)
         self.database = Database(settings)
         self.redis = (
             RedisLink(settings.redis_url, password=settings.redis_password) if settings.redis_url else None
@@ -98,7 +101,10 @@ class Api:
         app = LimitLayer(app, self.limiter)
         app = AuthLayer(app, self.ring, self.limiter)
         self._app = ObserveLayer(
-            app, is_draining=self.draining.is_set, trusted_proxies=settings.trusted_proxies
+            app,
+            is_draining=self.draining.is_set,
+            trusted_proxies=settings.trusted_proxies,
+            tracing=self.tracing,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -135,6 +141,8 @@ class Api:
     @contextlib.asynccontextmanager
     async def _lifespan(self, _: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as stack:
+            if self.tracing is not None:
+                stack.push_async_callback(self.tracing.close)
             await stack.enter_async_context(self.database.opened())
             if self.redis is not None:
                 await self.redis.open()

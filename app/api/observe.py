@@ -12,14 +12,17 @@ import structlog
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from app.api import metrics
-from app.api.context import KEY, Context, format_token, parse_token
+from app.api.context import CURRENT, KEY, Context, format_token, parse_token
 from app.api.errors import problem_of, send_problem, unavailable
 from app.api.peer import Network, peer_of
+from app.api.tracing import Tracing
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,128}")
 TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 SLOW_SECONDS = 1.0
 EVENTS_PATH = "/v1/events"
+UNTRACED = ("/health", "/metrics")
+"""Asked all the time by machines: nobody looks for a trace of that."""
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _log = structlog.get_logger("api")
@@ -29,9 +32,15 @@ class ObserveLayer:
     """Around everything else, so that nothing is answered that it does not see: 404, 405, 429 and 500 too."""
 
     def __init__(
-        self, app: ASGIApp, *, is_draining: Callable[[], bool], trusted_proxies: Sequence[Network]
+        self,
+        app: ASGIApp,
+        *,
+        is_draining: Callable[[], bool],
+        trusted_proxies: Sequence[Network],
+        tracing: Tracing | None,
     ) -> None:
         self._app = app
+        self._tracing = tracing
         self._is_draining = is_draining
         self._trusted_proxies = trusted_proxies
 
@@ -42,6 +51,9 @@ class ObserveLayer:
         context = make_context(scope)
         context.peer = peer_of(scope, self._trusted_proxies)
         scope.setdefault("state", {})[KEY] = context
+        if self._tracing is not None and not scope["path"].startswith(UNTRACED):
+            context.span = self._tracing.begin(scope["method"], scope["path"], context)
+        CURRENT.set(context)
         status = 0
 
         async def watching(message: Message) -> None:
@@ -63,7 +75,7 @@ class ObserveLayer:
             if status == 0:
                 await send_problem(scope, watching, unavailable("this process has to leave", slug="leaving"))
         except Exception as error:
-            _log.error("a request failed", request_id=context.request_id, path=scope["path"], exc_info=error)
+            _log.error("a request failed", path=scope["path"], exc_info=error)
             if status == 0:
                 await send_problem(scope, watching, problem_of(error))
         finally:
@@ -81,15 +93,15 @@ class ObserveLayer:
             log = _log.warning if status >= 500 else _log.info
             log(
                 "request",
-                request_id=context.request_id,
                 method=scope["method"],
                 path=scope["path"],
                 status=status,
                 milliseconds=round(seconds * 1000, 1),
                 key=context.key.name if context.key else None,
                 cache=context.cache,
-                traceparent=context.traceparent,
             )
+        if context.span is not None:
+            context.span.end(scope["method"], context, status)
 
 
 def make_context(scope: Scope) -> Context:

@@ -18,6 +18,7 @@ declare
     v_ids uuid[];
 begin
     perform scheduler_internal.check_items(items);
+    perform scheduler_internal.check_traceparent(v_traceparent);
     if jsonb_path_exists(items, '$[*] ? (@.dedup_key != null)') then
         -- In the order of the keys, so that two batches with keys in common wait for each other,
         -- but not in a circle.

@@ -18,18 +18,20 @@ declare
     v_now constant timestamptz := scheduler.now();
     v_run_at constant timestamptz := scheduler_internal.check_run_at(run_at, v_now);
     v_id constant uuid := scheduler_internal.new_id(v_shard, v_run_at);
+    v_traceparent constant text := scheduler_internal.setting('traceparent', null);
     v_name text;
     v_version integer;
 begin
     perform scheduler_internal.check_document('payload', payload);
+    perform scheduler_internal.check_traceparent(v_traceparent);
     insert into scheduler_internal.waiting
         (shard, attempt, execution_id, run_at, created_at, expires_at, job_id, job_version,
          attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler, traceparent,
          payload)
     select j.shard, 0, v_id, v_run_at, v_now, v_run_at + (v.definition).expires_after, j.job_id,
            j.version, 0, - (v.definition).priority, 0, 't', false, (v.definition).queue,
-           (v.definition).job_type, (v.definition).target ->> 'handler',
-           scheduler_internal.setting('traceparent', null), trigger_job.payload
+           (v.definition).job_type, (v.definition).target ->> 'handler', v_traceparent,
+           trigger_job.payload
     from scheduler_internal.jobs j
     join scheduler_internal.job_versions v
       on v.shard = v_shard and v.job_id = j.job_id and v.version = j.version

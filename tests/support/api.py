@@ -14,6 +14,7 @@ from structlog.typing import EventDict
 
 from app.api.config import ApiSettings
 from app.api.listener import listen
+from app.api.logs import add_request
 from app.api.main import Api, create_app
 from app.api.server import configure
 from tests.support.program import wait_until
@@ -41,7 +42,7 @@ class RunningApi:
 
     def __enter__(self) -> RunningApi:
         """Starts it."""
-        structlog.configure(processors=[structlog.contextvars.merge_contextvars, self._note])
+        structlog.configure(processors=[add_request, self._note])
         self._thread.start()
         wait_until(lambda: self._server.started or not self._thread.is_alive(), "the API is up")
         assert self._server.started, "the API did not start"

@@ -17,7 +17,7 @@ from yarl import URL
 from workers.documents import MAX_DOCUMENT_BYTES, to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.addresses import AllowList, Guard, RefusedAddressError
-from workers.executors.signing import child_traceparent, sign
+from workers.executors.signing import sign
 from workers.settings import Settings
 
 CONNECT_SECONDS = 10.0
@@ -94,8 +94,8 @@ class HttpExecutor:
             is_text = isinstance(content, str)
             body = content.encode() if is_text else json.dumps(content, ensure_ascii=False).encode()
             headers["Content-Type"] = "text/plain; charset=utf-8" if is_text else "application/json"
-        if execution.traceparent and (traceparent := child_traceparent(execution.traceparent)):
-            headers["traceparent"] = traceparent
+        if execution.traceparent:
+            headers["traceparent"] = execution.traceparent
         headers |= _own_headers(target.get("headers", {}))
         if self._keys:
             headers |= sign(

@@ -249,3 +249,16 @@ def test_two_batches_of_the_same_keys_do_not_wait_in_a_circle(engine: Engine, co
     ):
         holder.execute("commit")
         assert upwards.result() == downwards.result()[::-1]
+
+
+def test_a_wrong_trace_of_the_session(engine: Engine) -> None:
+    """It would go out in the header of a webhook: so it is looked at, wherever it comes from."""
+    job_id = engine.job_of(None)
+    engine.db.execute("set scheduler.traceparent = 'x'")
+    for call in (
+        lambda: engine.enqueued(),
+        lambda: engine.enqueue_many(items=[{"job_type": "sql", "target": "select 1"}]),
+        lambda: engine.trigger_job(job_id=job_id),
+    ):
+        with refused("22023", "^invalid traceparent 'x'$"):
+            call()
