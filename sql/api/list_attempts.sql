@@ -10,6 +10,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
 as $$
 -- A page of the attempts at an execution, oldest first. Planned for the id at hand: as
 -- get_execution().
@@ -29,7 +31,8 @@ begin
         select a.execution_id, a.attempt, a.status, a.final, a.run_at, a.started_at,
                a.finished_at, a.worker_id, a.result, a.error, a.progress
         from scheduler.attempts a
-        where a.execution_id = list_attempts.execution_id and a.attempt > v_after
+        where a.shard = scheduler.get_shard_id(list_attempts.execution_id)
+          and a.execution_id = list_attempts.execution_id and a.attempt > v_after
         order by a.attempt
         limit max_rows + 1
     ) x;

@@ -12,6 +12,8 @@ security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
 as $$
 -- A page of the ledger of a job, newest instant first, from from_time to to_time (not included):
 -- what the view fires shows, without reading more of it than the page.

@@ -4,11 +4,13 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_custom_plan
+set enable_seqscan = off
+set jit = off
 as $$
--- Planned for the ids at hand: they tell their shards and their days.
+-- Planned for the ids at hand. One alone tells its shard: one partition of each table.
 declare
-    v_shards constant integer[] := array(
-        select distinct scheduler.get_shard_id(i) from unnest(execution_ids) i);
+    v_shard constant integer := case when cardinality(execution_ids) = 1
+                                     then scheduler.get_shard_id(execution_ids[1]) end;
 begin
     return (
         select json_agg(x order by x.execution_id desc)
@@ -22,7 +24,7 @@ begin
                    scheduler_internal.shorten(e.progress, brief) as progress,
                    e.origin, e.dedup_key, e.traceparent, e.created_at
             from scheduler.executions e
-            where e.shard = any (v_shards) and e.execution_id = any (execution_ids)
+            where (v_shard is null or e.shard = v_shard) and e.execution_id = any (execution_ids)
         ) x);
 end;
 $$;

@@ -46,6 +46,18 @@ HOT = {
         f"select h.execution_id, 1 from scheduler_internal.history h where h.shard = {SHARD} limit 1",
         "select * from scheduler.get_execution('{0}')",
     ),
+    "get_execution_json": (
+        f"select h.execution_id, 1 from scheduler_internal.history h where h.shard = {SHARD} limit 1",
+        "select scheduler.get_execution_json('{0}')",
+    ),
+    "list_attempts": (
+        f"select h.execution_id, 1 from scheduler_internal.history h where h.shard = {SHARD} limit 1",
+        "select scheduler.list_attempts('{0}')",
+    ),
+    "get_job_json": (
+        f"select j.job_id, 1 from scheduler_internal.jobs_{SHARD} j limit 1",
+        "select scheduler.get_job_json('{0}')",
+    ),
     "cancel_execution": (
         f"select w.execution_id, 1 from scheduler_internal.waiting_{SHARD} w where w.run_at < now() limit 1",
         "select scheduler.cancel_execution('{0}')",
@@ -58,7 +70,7 @@ HOT = {
 
 # Relation locks, indexes included, of a call whose plans are cached. A cached plan locks the tables of all
 # partitions before it leaves out all but one (PostgreSQL 18 no longer does); their indexes it does not.
-MOST_LOCKS = {"get_execution": 40}
+MOST_LOCKS = {"get_execution": 40, "get_execution_json": 40, "get_job_json": 40, "list_attempts": 40}
 MOST_LOCKS_OF_OTHERS = 75
 
 COUNTS = """

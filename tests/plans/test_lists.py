@@ -1,0 +1,84 @@
+"""The lists of the REST API on a database with much in it: a call reads a page, or a bounded stretch of rows.
+
+How much a call has read, the server itself counts: rows of tables from end to end, entries of indexes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from tests.plans.conftest import DAYS, HISTORY, WAITING
+
+PAGE = 50
+WINDOW = 20_000  # the most that one call of a list looks at, see find_executions.sql
+# A page is found, then shown; each begins in every partition of a day.
+FEW = 5 * PAGE + 2 * (DAYS + 8)
+OF_A_SHARD = WAITING // 16
+
+READ = """
+    select coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0),
+        coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)) filter (where c.relkind = 'r'), 0)
+    from pg_class c
+    where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind in ('r', 'i')
+        and c.relname ~ %s
+"""
+
+# call -> how much of the history, and of what waits, it may read
+CALLS = {
+    "list_executions()": (FEW, FEW),
+    "list_executions(status => 'succeeded')": (FEW, 0),
+    "list_executions(status => 'failed')": (2 * WINDOW + FEW, 0),
+    "list_executions(status => 'running')": (0, 0),
+    "list_executions(status => 'scheduled')": (0, FEW),
+    "list_executions(after => '{execution_id}')": (FEW, FEW),
+    "list_executions(queue => 'none')": (2 * WINDOW + FEW, 2 * WINDOW + FEW),
+    "list_executions(tag => 'none', status => 'succeeded')": (2 * WINDOW + FEW, 0),
+    "list_executions(error_contains => 'x', status => 'failed')": (2 * WINDOW + FEW, 0),
+    "list_executions(job_id => '{job_id}')": (FEW, OF_A_SHARD + FEW),
+    "list_executions(job_id => '{job_id}', status => 'succeeded')": (FEW, 0),
+    "list_executions(job_id => '{job_id}', status => 'failed')": (2 * HISTORY // 64 + FEW, 0),
+    "list_executions(from_time => now() - interval '3 days', to_time => now() - interval '2 days')": (
+        FEW,
+        FEW,
+    ),
+    "list_fires('{job_id}')": (FEW, 0),
+    "list_fires('{job_id}', to_time => now() - interval '3 days')": (FEW, 0),
+    "list_attempts('{execution_id}')": (1, 0),
+    "get_execution_json('{execution_id}')": (1, 0),
+    "activity(now() - interval '1 hour')": (2_000 + DAYS + 8, 32 * 1_000 + 32),
+}
+
+
+def read_of(conn: Connection[Any], tables: str) -> tuple[int, int]:
+    """Returns how many rows and entries of some tables this session has read; and those from end to end."""
+    row = conn.execute(READ.encode(), [f"^({tables})_[0-9]+(_|$)"]).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("call", CALLS)
+def test_a_call_reads_little(loaded: Connection[Any], call: str) -> None:
+    """Neither the whole history nor all that waits, and nothing large from end to end."""
+    row = loaded.execute(
+        "select h.execution_id, h.job_id from scheduler_internal.history h order by 1 limit 1 offset %s",
+        [HISTORY // 2],
+    ).fetchone()
+    assert row is not None
+    before = {table: read_of(loaded, table) for table in ("history", "waiting")}
+    loaded.execute(f"select scheduler.{call.format(execution_id=row[0], job_id=row[1])}".encode())
+    for table, most in zip(before, CALLS[call], strict=True):
+        read, whole = (now - then for now, then in zip(read_of(loaded, table), before[table], strict=True))
+        assert read <= most, table
+        if not call.startswith("activity"):  # of queues that are short it reads all
+            assert whole == 0, table
+
+
+@pytest.mark.direct
+def test_the_witness_sees(loaded: Connection[Any]) -> None:
+    """A statement that reads all of it is caught as such."""
+    loaded.execute("select count(*) from scheduler_internal.history h where h.traceparent is null")
+    assert read_of(loaded, "history") == (HISTORY, HISTORY)
