@@ -26,7 +26,7 @@ cannot know of them, nor they of it. Processes must not outnumber `instances` (b
 lately). Redis must not evict buckets younger than burst / rate: allkeys-lru does not, allkeys-random does.
 
 All keys bear one hash tag, so that a cluster runs the script on one node: only so are three levels, one of
-which all clients share, one decision. That node does some 50,000 of these a second, and a process calls it
+which all clients share, one decision. One takes it about a tenth of a millisecond, and a process calls it
 once at a time, for all that wait.
 """
 
