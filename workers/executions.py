@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from uuid import UUID
 
+import msgspec
+
 if TYPE_CHECKING:
     from workers.tracing import Span
 
@@ -24,9 +26,8 @@ KILL_GRACE_SECONDS = 5.0
 """Between the polite request to stop and the kill."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Execution:
-    """One row of scheduler.claim."""
+class Execution(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of scheduler.claim. A struct, because a frozen dataclass takes ten times as long to make."""
 
     execution_id: UUID
     attempt: int

@@ -29,6 +29,7 @@ def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,  # else each line makes a logger anew
     )
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
     # The pool for SQL jobs tells of every try to connect; what counts is told where a job meets it.

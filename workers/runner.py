@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from workers import metrics
@@ -40,6 +40,7 @@ class Runner:
         self._running: set[Run] = set()
         self._idle = asyncio.Event()
         self._idle.set()
+        metrics.active.set_function(lambda: len(self._running))
 
     @property
     def free(self) -> int:
@@ -64,12 +65,11 @@ class Runner:
         span = None
         if self._tracing is not None:
             span = self._tracing.begin(execution)
-            execution = dataclasses.replace(execution, traceparent=span.traceparent)
+            execution = msgspec.structs.replace(execution, traceparent=span.traceparent)
         run = Run(execution=execution, report=self._on_progress, span=span)
         self._held[execution.execution_id, execution.attempt] = run
         self._running.add(run)
         self._idle.clear()
-        metrics.active.set(len(self._running))
         run.task = asyncio.create_task(self._run(run))
 
     def forget(self, run: Run) -> None:
@@ -101,7 +101,6 @@ class Runner:
             outcome = await self._outcome(run)
         finally:
             self._running.discard(run)
-            metrics.active.set(len(self._running))
             if not self._running:
                 self._idle.set()
         seconds = time.monotonic() - started

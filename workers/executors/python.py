@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +13,7 @@ import structlog
 
 from workers.documents import to_capped_json
 from workers.executions import Execution, Outcome, Run, failed
-from workers.executors.child import PROGRESS_BYTES, describe_exception, make_context
+from workers.executors.child import PROGRESS_BYTES, describe_exception
 from workers.executors.children import Child, ChildDiedError, ChildPool
 from workers.processes import Keeper
 from workers.registry import Context, Handler
@@ -52,12 +51,11 @@ class PythonExecutor:
         handler = self._handlers.get(name)
         if handler is None:
             return failed("unknown_handler", f"this worker has no handler {name!r}", retry=False)
-        order = _order(run.execution, handler)
         if handler.mode == "process":
-            return await self._run_in_child(run, order)
+            return await self._run_in_child(run, _order(run.execution, handler))
         if handler.mode == "thread":
-            return await self._run_in_thread(run, handler, order)
-        return await _run_on_loop(run, handler, order)
+            return await self._run_in_thread(run, handler)
+        return await _run_on_loop(run, handler)
 
     async def _run_in_child(self, run: Run, order: dict[str, Any]) -> Outcome:
         try:
@@ -84,10 +82,10 @@ class PythonExecutor:
                 await child.kill()
         return _outcome(frame)
 
-    async def _run_in_thread(self, run: Run, handler: Handler, order: dict[str, Any]) -> Outcome:
+    async def _run_in_thread(self, run: Run, handler: Handler) -> Outcome:
         loop = asyncio.get_running_loop()
         ended: asyncio.Future[dict[str, Any]] = loop.create_future()
-        context = make_context(order, lambda value: _report_from_thread(loop, run, value))
+        context = _context(run.execution, lambda value: _report_from_thread(loop, run, value))
 
         def work() -> None:
             frame = _call(handler, context)
@@ -107,9 +105,9 @@ class PythonExecutor:
             raise
 
 
-async def _run_on_loop(run: Run, handler: Handler, order: dict[str, Any]) -> Outcome:
-    context = make_context(
-        order, lambda value: run.progress(to_capped_json(value, limit_bytes=PROGRESS_BYTES))
+async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
+    context = _context(
+        run.execution, lambda value: run.progress(to_capped_json(value, limit_bytes=PROGRESS_BYTES))
     )
     task = asyncio.create_task(_call_async(handler, context))
     try:
@@ -165,8 +163,22 @@ def _outcome(frame: dict[str, Any]) -> Outcome:
     )
 
 
+def _context(execution: Execution, report: Callable[[Any], None]) -> Context:
+    """Make a handler's context in this process. The payload is its own: nobody reads it after this."""
+    return Context(
+        execution_id=execution.execution_id,
+        job_name=execution.job_name,
+        payload=execution.payload,
+        fire_at=execution.fire_at,
+        attempt=execution.attempt,
+        max_attempts=execution.max_attempts,
+        traceparent=execution.traceparent,
+        report=report,
+    )
+
+
 def _order(execution: Execution, handler: Handler) -> dict[str, Any]:
-    order = {
+    return {
         "kind": "run",
         "handler": handler.name,
         "execution_id": str(execution.execution_id),
@@ -177,9 +189,6 @@ def _order(execution: Execution, handler: Handler) -> dict[str, Any]:
         "max_attempts": execution.max_attempts,
         "traceparent": execution.traceparent,
     }
-    # The same for every mode: a payload that a handler changes is its own copy.
-    copied: dict[str, Any] = json.loads(json.dumps(order)) if handler.mode != "process" else order
-    return copied
 
 
 def _report_from_thread(loop: asyncio.AbstractEventLoop, run: Run, value: Any) -> None:
