@@ -28,8 +28,9 @@ up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-
 test: install ## Runs all tests; PGTICK_TEST_PG=wheel or PGTICK_TEST_POOL=pgbouncer: on that
 	@$(BIN)/pytest -q -n 2
 
+# The API's tests are left out here: their large ones bring a PgBouncer along anyway.
 test-variants: install ## Runs the quick tests through PgBouncer, and those of the SQL on the wheel's PostgreSQL
-	@if command -v pgbouncer >/dev/null; then PGTICK_TEST_POOL=pgbouncer $(BIN)/pytest -q -n 2 -m 'not slow'; \
+	@if command -v pgbouncer >/dev/null; then PGTICK_TEST_POOL=pgbouncer $(BIN)/pytest -q -n 2 -m 'not slow' --ignore tests/api; \
 		else echo "pgbouncer is missing: apt-get install pgbouncer"; fi
 	@PGTICK_TEST_PG=wheel $(BIN)/pytest -q -n 2 -m 'not slow' tests/sql tests/roles tests/migrations
 
