@@ -26,6 +26,9 @@ WITHOUT_SEARCH_PATH = {
     "scheduler_internal.repeat_week",
     "scheduler_internal.nth_weekdays",
     "scheduler_internal.nearest_workdays",
+    "scheduler_internal.setting",
+    "scheduler_internal.shorten",
+    "scheduler_internal.kind_of",
 }
 VIEWS = {
     "jobs": "job_id name job_type schedule timezone next_fire_at paused",
@@ -62,10 +65,14 @@ def test_the_defaults_are_written_once(engine: Engine) -> None:
         assert value == policy[row["name"]], row
 
 
-def test_create_and_put_job_take_the_same(engine: Engine) -> None:
+def test_the_functions_that_define_jobs_take_the_same(engine: Engine) -> None:
+    """But for what says which job it is, and which version of it was meant."""
     query = """
-        select count(distinct pg_get_function_arguments(oid)) from pg_proc
-        where pronamespace = 'scheduler'::regnamespace and proname in ('create_job', 'put_job')
+        select count(distinct regexp_replace(pg_get_function_arguments(oid),
+            '(^job_id uuid, )|(^name text, )|(, expected_version integer DEFAULT NULL::integer)', '', 'g'))
+        from pg_proc
+        where pronamespace = 'scheduler'::regnamespace
+          and proname in ('create_job', 'put_job', 'replace_job')
     """
     assert engine.one(query) == 1
 
