@@ -174,7 +174,7 @@ class Cache:
         """
         while not fresh:
             flight = self._flights.get(key)
-            if flight is None or flight.over.is_set() or flight.floor < floor:
+            if flight is None or flight.floor < floor:
                 break
             if self.clock() >= flight.began_at + ttl_seconds:  # it may bring what has expired by now
                 break

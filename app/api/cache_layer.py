@@ -174,7 +174,6 @@ class _Load:
         self.called = True
         self._flight = flight
         context = context_of(self._scope)
-        context.floor = max(context.floor, flight.floor)
         headers = [header for header in self._scope["headers"] if header[0] not in _CONDITIONAL]
         scope: HTTPScope = {**self._scope, "method": "GET", "headers": headers}
         try:

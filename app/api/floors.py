@@ -35,7 +35,7 @@ class Floors:
 
     def raise_floor(self, tag: str, lsn: int) -> None:
         """Makes answers with this tag that are older than the LSN unfit."""
-        if lsn > self._tags.get(tag, self._all):
+        if lsn > self._tags.get(tag, 0):
             self._tags[tag] = lsn
             if len(self._tags) > MAX_TAGS:  # costs a fill of everything, once in so many changes
                 self.raise_all(max(self._tags.values()))

@@ -286,6 +286,21 @@ async def test_near_its_end_one_hit_has_it_renewed() -> None:
     await cache.close()
 
 
+async def test_what_is_being_loaded_is_not_renewed_as_well() -> None:
+    cache, source = Cache(), Source()
+    await get(cache, source)
+    entry = kept(cache)
+    assert entry is not None
+    source.gated = True
+    loading = asyncio.create_task(get(cache, source, fresh=True))
+    await until(lambda: len(source.gates) == 1)
+    cache.refresh("key", entry, 0, source.load)
+    assert not cache.busy
+    source.gates[0].set()
+    await loading
+    assert source.loads == 2
+
+
 async def test_it_stays_within_its_bounds() -> None:
     cache, source = Cache(max_entries=10, max_bytes=100_000), Source()
     for number in range(30):
@@ -333,6 +348,7 @@ async def test_another_history_begins_empty() -> None:
     source.change("second")
     source.change("third")
     await get(cache, source)
+    cache.floors.raise_all(source.lsn)
     source.lsn, source.text = 808, "after the failover"
     cache.begin("database.2", 808)
     assert cache.floors.floor_of(["tag"]) == 808

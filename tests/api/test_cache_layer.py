@@ -300,6 +300,7 @@ async def test_the_order_of_parameters_does_not_matter(layer: CacheLayer, one: s
     [
         ("tag=x&tag=y", "tag=y&tag=x"),
         ("tag=x&%74ag=y", "%74ag=y&tag=x"),
+        ("a+b=1&a%20b=2", "a%20b=2&a+b=1"),
         ("a=%ff", "a=%fe"),
         ("a=1", "a=1&"),
         ("a=1&b=2", "a=1%26b=2"),
