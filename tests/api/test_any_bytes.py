@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 
 from tests.support.api import RunningApi
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Its threads are the API's, which has its own use for chance while requests are drawn here.
+    pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
+]
 
 EXAMPLES = 400
 SECONDS = 1.0
