@@ -105,8 +105,12 @@ def test_a_database_that_is_away_for_a_while(
     finally:
         topology.primary.start()
     assert seconds_until(lambda: caller.write("after").status_code in (201, 409)) < SOON_SECONDS
-    names = {job["name"] for job in caller.read().json()["items"]}
-    assert {"before", "after"} <= names
+
+    def names() -> set[str]:
+        return {job["name"] for job in caller.read().json()["items"]}
+
+    # A replica answers, which has to find the primary again first.
+    wait_until(lambda: {"before", "after"} <= names(), "both are seen")
     assert "Traceback" not in api.said
 
 
