@@ -54,6 +54,10 @@ class Caller:
         """Lists jobs."""
         return self._call("GET", "read", None)
 
+    def names(self) -> set[str]:
+        """Returns the names of the jobs that it reads."""
+        return {job["name"] for job in self.read().json()["items"]}
+
     def write(self, name: str) -> httpx.Response:
         """Makes a job."""
         body = {"name": name, "job_type": "http", "target": {"url": "https://example.com"}}
@@ -105,12 +109,8 @@ def test_a_database_that_is_away_for_a_while(
     finally:
         topology.primary.start()
     assert seconds_until(lambda: caller.write("after").status_code in (201, 409)) < SOON_SECONDS
-
-    def names() -> set[str]:
-        return {job["name"] for job in caller.read().json()["items"]}
-
     # A replica answers, which has to find the primary again first.
-    wait_until(lambda: {"before", "after"} <= names(), "both are seen")
+    wait_until(lambda: {"before", "after"} <= caller.names(), "both are seen")
     assert "Traceback" not in api.said
 
 
@@ -144,5 +144,4 @@ def test_a_failover(topology: Topology, start: Callable[..., ApiProcess], keys: 
     topology.wait_until_replayed()
     topology.fail_over()
     assert seconds_until(lambda: caller.write("afterwards").status_code in (201, 409)) < SOON_SECONDS
-    names = {job["name"] for job in caller.read().json()["items"]}
-    assert {"kept", "afterwards"} <= names
+    wait_until(lambda: {"kept", "afterwards"} <= caller.names(), "both are seen")
