@@ -6,8 +6,8 @@ immutable
 parallel safe
 as $$
     -- Fifty payloads of a megabyte are no page: in a list a large document is only said to be one.
-    -- The size as stored is looked at first, because to write out a large one takes 10 ms. It may be
-    -- several times that of the text, or, compressed, a part of it: so it only sorts out the large.
+    -- The size as stored is looked at first, because to write out a large one takes 10 ms. It may
+    -- be several times that of the text, or, compressed, a part of it: it only sorts out the large.
     select case
         when not brief or document is null
              or pg_column_size(document) < 40000 and octet_length(document::text) <= 4000
