@@ -6,7 +6,9 @@ has no more than that left, whatever becomes of the notification that usually en
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -27,6 +29,8 @@ BELIEVED_SECONDS = 2.0
 OUTAGE_SECONDS = 4.5
 """How long a key is believed while no database answers: revoked within 5 s is the promise."""
 MOST_KEYS = 10_000
+STRANGERS = 4
+"""So many unknown keys are looked up at once: a burst of guesses is charged before it has cost much."""
 EVERYBODY = Key(key_id=UUID(int=0), name="anonymous", scopes=frozenset(SCOPES))
 """Who asks where authentication is off."""
 
@@ -74,7 +78,8 @@ class KeyRing:
 
     def forget(self) -> None:
         """Looks every key up again: one was changed."""
-        self._known.clear()
+        for digest, (_, key) in self._known.items():
+            self._known[digest] = (-math.inf, key)
 
 
 def look_up_in(database: Database) -> Callable[[bytes], Awaitable[Key | None]]:
@@ -99,6 +104,7 @@ class AuthLayer:
         self._app = app
         self._ring = ring
         self._limiter = limiter
+        self._strangers = asyncio.Semaphore(STRANGERS)
 
     async def __call__(self, scope: HTTPScope, receive: Receive, send: Send) -> None:
         """Answers 401 where a key is needed and none, or no valid one, is shown."""
@@ -130,10 +136,10 @@ class AuthLayer:
                 headers=CHALLENGE,
             )
         digest = hashlib.sha256(secret).digest()
-        if not ring.remembers(digest) and self._limiter is not None:
-            # Each costs us a look into the database.
-            await self._limiter.check(client_at(context.peer), "auth")
-        key = await ring.find(digest)
+        if ring.remembers(digest):
+            key = await ring.find(digest)
+        else:
+            key = await self._meet(digest, client_at(context.peer), ring)
         if key is None:
             raise Problem(
                 401,
@@ -142,6 +148,19 @@ class AuthLayer:
                 hint="`pgtick keys list` lists the keys by their first characters",
                 headers=CHALLENGE,
             )
+        return key
+
+    async def _meet(self, digest: bytes, address: str, ring: KeyRing) -> Key | None:
+        """Looks up a key that is new here; those who guess keys are held to a limit, each by his address."""
+        if self._limiter is None:
+            return await ring.find(digest)
+        gate = self._limiter.gate(address, "auth")
+        async with self._strangers:
+            if not ring.remembers(digest) and gate.is_exhausted():
+                await self._limiter.check(address, "auth")
+            key = await ring.find(digest)
+        if key is None:
+            await self._limiter.check(address, "auth")
         return key
 
 

@@ -28,7 +28,8 @@ RESERVE_OF_BURST = 0.2
 """All processes together hold no more than this share of a burst in reserve; it is good for ever."""
 PATIENCE_SECONDS = 0.2
 """So long a request waits for a cell of a bucket that was emptied for no fault of its client."""
-GLANCE_SECONDS = 0.01
+MOST_HELD = 1000
+"""So many requests wait at most for Redis to answer again, or to be given up."""
 
 decisions = Counter("rate_limit_decisions", "Requests that were admitted or not", ["level", "decision"])
 _children: dict[tuple[str, str], Counter] = {}
@@ -59,6 +60,7 @@ class Gate:
         self._least_burst = min(limit.burst for limit in self.levels)
         self._most_ahead = int(min(MOST_AHEAD, AHEAD_OF_BURST * self._least_burst))
         self._reserve = 0
+        self._held = 0
         self._waiting: deque[asyncio.Future[Decision | None]] = deque()
         self._cells = 0
         self._cells_until = 0.0
@@ -87,6 +89,16 @@ class Gate:
         wanted = max(1, math.ceil(self._came_before * RESERVE_SECONDS / STRETCH_SECONDS))
         most = math.floor(RESERVE_OF_BURST * self._least_burst / self._limiter.instances)
         return max(0, min(wanted, most) - self._reserve)
+
+    def is_exhausted(self) -> bool:
+        """Whether a request would be refused, for its client's own fault; takes nothing."""
+        now = time.monotonic()
+        limiter = self._limiter
+        if now < limiter.emptied_until:
+            return False
+        if now < limiter.shared_at:
+            return limiter.promise(self, now=now, latest=-math.inf).at > now
+        return now < self._refused_until
 
     async def decide(self) -> Decision:
         """Returns the decision on a request."""
@@ -117,9 +129,14 @@ class Gate:
                 if answer is not None:
                     return answer
             elif limiter.holds(now):
-                if now > patient_until:
+                if self._held >= MOST_HELD:
                     return self._refuse_alone(limiter.promise(self, now=now, latest=-math.inf), now)
-                await asyncio.sleep(GLANCE_SECONDS)
+                self._held += 1
+                try:
+                    await limiter.wait_for_release()
+                finally:
+                    self._held -= 1
+                patient_until = time.monotonic() + PATIENCE_SECONDS
             else:
                 promise = limiter.promise(self, now=now, latest=patient_until)
                 if promise.reserved:

@@ -19,7 +19,8 @@ The law, for every level: admitted(t) <= burst + rate * (t - start).
 Nobody who is within his limits is turned away for that. A request waits for its cell, up to PATIENCE_SECONDS;
 and from buckets that are more than half full each process takes a reserve beforehand. With that alone it gets
 through the first HOLD_SECONDS without Redis (unless nobody listens there any more), because an answer that is
-only late, on a busy machine, must not make it admit more than it has taken.
+only late, on a busy machine, must not make it admit more than it has taken. Whom the reserve does not suffice
+waits until they are over.
 
 What is not kept: a process that alone cannot reach Redis adds its share to what the others admit, for it
 cannot know of them, nor they of it. Processes must not outnumber `instances` (by default those that were seen
@@ -103,6 +104,8 @@ class Limiter:
         self._asking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
+        self._released = asyncio.Event()
+        self._released.set()
 
     async def open(self) -> None:
         """Makes itself known, and then every second."""
@@ -144,6 +147,10 @@ class Limiter:
     def holds(self, now: float) -> bool:
         """Whether this process, though alone, admits only from its reserves: Redis may just be late."""
         return now < self._holds_until and not (self._redis is not None and self._redis.gone)
+
+    async def wait_for_release(self) -> None:
+        """Waits until this process admits from more than its reserves again."""
+        await self._released.wait()
 
     @property
     def instances(self) -> int:
@@ -239,7 +246,9 @@ class Limiter:
         self.shared_at = math.inf
         self._alone_since = self._own.empty_at = now
         self._holds_until = now + hold_seconds
+        self.emptied_until = now + EMPTIED_SECONDS
         self._has_admitted_alone = False
+        self._released.clear()
         self._woken.set()
 
     def _note_processes(self, processes: int, now: float) -> None:
@@ -251,6 +260,8 @@ class Limiter:
         """Keeps this process known, and brings it back to Redis."""
         while True:
             now = time.monotonic()
+            if self.shared_at < math.inf or not self.holds(now):
+                self._released.set()
             if self.shared_at == math.inf:
                 pause = RETRY_SECONDS
             else:

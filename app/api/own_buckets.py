@@ -50,11 +50,12 @@ class OwnBuckets:
             buckets = [(full_at + interval, interval, depth) for full_at, interval, depth in buckets]
             for key, (full_at, _, _) in zip(keys, buckets, strict=True):
                 self._full_at[key] = full_at
-        left, level = min(
-            (math.floor((now + depth - full_at) / interval), level)
+        # The fewest cells; of those that have none, the one that has to be waited for the longest.
+        left, _, level = min(
+            (max(0, math.floor((now + depth - full_at) / interval)), depth - full_at - interval, level)
             for level, (full_at, interval, depth) in enumerate(buckets)
         )
-        return Promise(at, reserved, level, max(0, left), max(0.0, buckets[level][0] - now))
+        return Promise(at, reserved, level, left, max(0.0, buckets[level][0] - now))
 
     def _bucket(self, key: BucketKey, limit: Limit, now: float, share: float) -> tuple[float, float, float]:
         interval = 1 / (limit.rate * share)

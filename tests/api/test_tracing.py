@@ -198,7 +198,9 @@ def test_what_begins_and_goes_on(
 
     A trigger, a batch, and what a SQL job enqueues go on with it. Health checks leave none.
     """
-    db.execute("grant scheduler_client to scheduler_sql")
+    # In this database alone: a membership would be the whole server's, and the next tests' too.
+    db.execute("grant usage on schema scheduler to scheduler_sql")
+    db.execute("grant execute on function scheduler.enqueue to scheduler_sql")
     inner = json.dumps({"url": webhooks.url(200)})
     statement = f"select scheduler.enqueue('http', '{inner}')"
     job = {"name": "outer", "job_type": "sql", "target": {"statement": statement}}
