@@ -118,7 +118,7 @@ class Trigger(Body, kw_only=True):
 
 
 class Backfill(Body, kw_only=True):
-    """A stretch of the past of which the instants without an execution are to get one."""
+    """A stretch of the past, both ends included, of which the instants without an execution get one."""
 
     from_time: Time
     to_time: Time

@@ -36,8 +36,8 @@ meanwhile neither repeats nor hides anything.
 **What you wrote, you read.** A write answers with `X-Consistency-Token`. Sent with a read, it makes sure \
 that the answer includes that write, whichever replica or cache it comes from.
 
-**Sending again.** A POST with an `Idempotency-Key` is done once within a day, however often it is sent: the \
-answer comes again, with `Idempotent-Replayed: true`.
+**Sending again.** A POST with an `Idempotency-Key` is done once within a day, however often it is sent: \
+after the first time it answers with what that has made, as it stands now, and `Idempotent-Replayed: true`.
 
 **Traces.** `X-Request-ID` is taken over (1 to 128 printable characters) and given back; it stands in the \
 audit log. W3C `traceparent` goes on to what the request makes.

@@ -114,7 +114,7 @@ _DESCRIPTIONS = {
     400: "The request is malformed.",
     401: "No API key, or none that is valid.",
     403: "The API key lacks the scope.",
-    404: "There is nothing with this id.",
+    404: "There is nothing with this id, or not any more.",
     408: "The body did not arrive in time.",
     409: "The state of things does not allow it, or the same request is still at work.",
     412: "The job is not at the version that If-Match names.",
@@ -137,8 +137,8 @@ def problem_statuses(path: str, operation: Operation) -> list[int]:
         found |= {408, 413, 415, 422}
     if operation.query is not NoQuery:
         found.add(422)
-    if operation.idempotent:
-        found |= {409, 422}
+    if operation.idempotent:  # 404: what it made when it was sent before has been deleted since
+        found |= {404, 409, 422}
     if operation.conflicts:
         found.add(409)
     if operation.if_match:

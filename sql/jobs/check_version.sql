@@ -4,12 +4,13 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: JB004 where a version is expected and the job, locked by the caller, is at another; 0
--- stands for a job that is not there.
+-- Raises: JB004 where a version is expected and the job, locked by the caller, is at another; a
+-- version of 0 stands for a job that is not there, an expected -1 for any of one that is.
 begin
-    if version <> expected then
+    if (expected = -1 and version = 0) or (expected <> -1 and version <> expected) then
         perform scheduler_internal.refuse(
-            format('the job is not at version %s', expected),
+            case expected when -1 then 'the job does not exist'
+                          else format('the job is not at version %s', expected) end,
             case version when 0 then 'There is no such job.'
                          else format('It is at version %s.', version) end,
             'Read it again and decide anew.', 'JB004', 'expected_version');

@@ -41,7 +41,7 @@ as $$
     -- Locks: as change_job(). Writes: jobs, job_versions, schedules, audit_log; and job_names when
     -- new.
     -- Raises: 22023 for whatever in it is wrong; JB004 where the job is not at the expected
-    -- version.
+    -- version (-1: where there is no such job).
     select scheduler_internal.save_job(
         name,
         row(job_type, target, schedule, timezone, payload, queue, priority, max_attempts, backoff,

@@ -67,6 +67,16 @@ def test_of_two_changes_of_one_version_one_is_refused(client: httpx.Client) -> N
     assert client.get(path).status_code == 404
 
 
+def test_any_version_is_one_that_there_is(client: httpx.Client) -> None:
+    there_is_one = {"If-Match": "*"}
+
+    refused = client.put("/v1/jobs/by-name/j", json=HTTP, headers=there_is_one)
+    assert refused.status_code == 412
+    assert refused.json()["errors"][0]["field"] == "header.If-Match"
+    make(client)
+    assert client.put("/v1/jobs/by-name/j", json=HTTP, headers=there_is_one).status_code == 200
+
+
 def test_pages_neither_repeat_nor_hide_what_was_there(client: httpx.Client) -> None:
     names = [f"n{i:02d}" for i in range(20)]
     for name in names:

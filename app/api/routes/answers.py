@@ -24,6 +24,8 @@ Json = Response[bytes]
 Db = NamedDependency[Database]
 JobId = Annotated[UUID, PathParameter()]
 ExecutionId = Annotated[UUID, PathParameter()]
+ANY_VERSION = -1
+"""As the SQL has it: the job may be at any version, but there must be one."""
 
 
 class _Versioned(msgspec.Struct):
@@ -68,10 +70,12 @@ def reply_written(
 
 
 def expected_version(request: AnyRequest) -> int | None:
-    """Returns the version that If-Match names; None where any will do."""
+    """Returns the version that If-Match names, ANY_VERSION for `*`; None without If-Match."""
     if_match = header(request, "If-Match")
-    if if_match is None or if_match.strip() == "*":
+    if if_match is None:
         return None
+    if if_match.strip() == "*":
+        return ANY_VERSION
     # A proxy that compresses an answer makes its ETag weak: the version in it is still the job's.
     version = if_match.strip().removeprefix("W/").removeprefix('"').partition(".")[0]
     if not (version.isascii() and version.isdecimal() and len(version) < 10):
