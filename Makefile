@@ -48,8 +48,9 @@ format: install ## Formats the Python code
 bench: install ## Measures ticks, claims and lateness on this machine
 	@$(BIN)/pgtick bench
 
-bench-api: install ## Measures the API beside a bare Litestar route
+bench-api: install ## Measures the API beside a bare Litestar route, and while Redis is in trouble
 	@$(BIN)/python -m loadtest.bench_api
+	@$(BIN)/python -m loadtest.bench_outage
 
 load: install ## Puts the mixed load of 10,000 requests a minute on all of it (locust)
 	@$(BIN)/python -m loadtest.load

@@ -11,30 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import psycopg
 
 from loadtest import http_client
+from loadtest.api_server import JOBS, fill, look_ups, serving_api, serving_bare
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, request_bytes, rotating
 from loadtest.server import DURABLE
-from tests.support.program import free_port
-from tests.support.topology import Topology, running_topology
+from tests.support.topology import running_topology
 
 ROUNDS = 5
 SECONDS = 2.0
 CONNECTIONS = 16
-READY_SECONDS = 30.0
-JOBS = 50
-EXECUTIONS = 2000
 CACHED_TARGET = Target(0.7, "at least")
 
 
@@ -44,16 +38,19 @@ def run() -> Report:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-bench-")))
         folder.chmod(0o711)
         topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
-        key = _fill(topology)
+        key = fill(topology)
         topology.wait_until_replayed()
-        api = stack.enter_context(_api(topology))
+        api = stack.enter_context(serving_api(topology))
         list_jobs = request_bytes("GET", f"/v1/jobs?limit={JOBS}", key=key)
         body = asyncio.run(_body(api, list_jobs))
-        bare = stack.enter_context(_bare(folder, body))
+        bare = stack.enter_context(serving_bare(folder, body))
         kinds = {
             "bare route": (bare, rotating([request_bytes("GET", "/")])),
             "cached reads": (api, rotating([list_jobs])),
-            "reads through a replica": (api, rotating(_uncached(topology, key))),
+            "reads through a replica": (
+                api,
+                rotating([past_the_cache(look_up) for look_up in look_ups(topology, key)]),
+            ),
             "enqueues": (api, rotating([_enqueue(key)])),
         }
         outcomes: dict[str, list[Outcome]] = {name: [] for name in kinds}
@@ -95,41 +92,9 @@ def _figures(name: str, outcomes: list[Outcome]) -> Iterator[Figure]:
         yield Figure(name=f"  p{percent}", unit="ms", values=values)
 
 
-def _fill(topology: Topology) -> str:
-    """Makes jobs, executions and a key, and returns the key."""
-    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
-        conn.execute(
-            """
-            select scheduler.create_job(name => 'job ' || i, job_type => 'http', schedule => '@daily',
-                target => '{"url": "https://example.com/"}', tags => '{bench}')
-            from generate_series(1, %s) i
-            """,
-            [JOBS],
-        )
-        conn.execute(
-            """
-            select count(*) from scheduler.enqueue_many(
-                (select jsonb_agg(jsonb_build_object('job_type', 'python', 'target', 'noop', 'payload', i))
-                 from generate_series(1, %s) i))
-            """,
-            [EXECUTIONS],
-        )
-        row = conn.execute("select api_key from scheduler.create_api_key('bench', '{admin}')").fetchone()
-        assert row is not None  # noqa: S101
-        return str(row[0])
-
-
-def _uncached(topology: Topology, key: str) -> list[bytes]:
-    """Returns look-ups of more executions than come up twice within the life of a cached answer."""
-    with psycopg.connect(topology.conninfo()) as conn:
-        rows = conn.execute("select execution_id from scheduler.executions limit %s", [EXECUTIONS]).fetchall()
-    # Told not to answer from the cache, as a browser's reload does.
-    return [
-        request_bytes("GET", f"/v1/executions/{row[0]}", key=key).replace(
-            b"\r\n\r\n", b"\r\nCache-Control: no-cache\r\n\r\n"
-        )
-        for row in rows
-    ]
+def past_the_cache(request: bytes) -> bytes:
+    """Returns the request as a browser's reload sends it: not to be answered from the cache."""
+    return request.replace(b"\r\n\r\n", b"\r\nCache-Control: no-cache\r\n\r\n")
 
 
 def _enqueue(key: str) -> bytes:
@@ -145,60 +110,6 @@ async def _body(port: int, request: bytes) -> bytes:
     body = await reader.readexactly(length)
     writer.close()
     return body
-
-
-@contextmanager
-def _api(topology: Topology) -> Iterator[int]:
-    port = free_port()
-    environ = {
-        **os.environ,
-        **topology.environ(),
-        "PGTICK_API_PORT": str(port),
-        # On, as in production, but out of the way.
-        **{f"PGTICK_RATE_LIMIT_{name}": "1000000" for name in ("GLOBAL", "CLIENT", "READ", "WRITE")},
-        "PGTICK_LOG_FORMAT": "json",
-    }
-    with _serving([sys.executable, "-m", "app", "api"], port, environ):
-        yield port
-
-
-@contextmanager
-def _bare(folder: Path, body: bytes) -> Iterator[int]:
-    port = free_port()
-    path = folder / "body"
-    path.write_bytes(body)
-    with _serving([sys.executable, "-m", "loadtest.bare", str(port), str(path)], port, dict(os.environ)):
-        yield port
-
-
-@contextmanager
-def _serving(command: list[str], port: int, environ: dict[str, str]) -> Iterator[None]:
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
-        try:
-            asyncio.run(_answers(process, port))
-            yield
-        except Exception:
-            log.seek(0)
-            click.echo(log.read()[-3000:].decode(errors="replace"), err=True)
-            raise
-        finally:
-            process.terminate()
-            process.wait()
-
-
-async def _answers(process: subprocess.Popen[bytes], port: int) -> None:
-    """Waits until somebody answers on the port."""
-    async with asyncio.timeout(READY_SECONDS):
-        while process.poll() is None:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.1)
-                continue
-            writer.close()
-            return
-    raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
 
 
 if __name__ == "__main__":

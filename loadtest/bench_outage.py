@@ -1,0 +1,148 @@
+"""Reads while Redis is slow, frozen or dead, beside those while it is well, in one run.
+
+Look-ups of many executions, so that the process's own memory seldom has the answer. Each round begins with
+Redis well, and goes wrong just before the reads begin: the calls that find it out are among those counted.
+
+`python -m loadtest.bench_outage`, in a checkout: the servers are those of the tests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+import click
+import httpx
+import psycopg
+
+from loadtest import http_client
+from loadtest.api_server import fill, look_ups, serving_api
+from loadtest.figures import Figure, Report, Target, server_settings
+from loadtest.http_client import Outcome, rotating
+from loadtest.server import DURABLE
+from tests.support.redis_server import Redis
+from tests.support.topology import running_topology
+
+ROUNDS = 5
+SECONDS = 4.0
+CONNECTIONS = 16
+SLOW_SECONDS = 0.04
+BACK_SECONDS = 10.0
+TARGET = Target(3.0, "at most")
+
+
+@contextmanager
+def slow(redis: Redis) -> Iterator[None]:
+    """Has it answer only every 40 ms."""
+    done = threading.Event()
+
+    def stutter() -> None:
+        while not done.is_set():
+            redis.freeze()
+            done.wait(SLOW_SECONDS)
+            redis.thaw()
+            time.sleep(0.002)
+
+    thread = threading.Thread(target=stutter)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+@contextmanager
+def frozen(redis: Redis) -> Iterator[None]:
+    """Has it take connections and say nothing."""
+    redis.freeze()
+    try:
+        yield
+    finally:
+        redis.thaw()
+
+
+@contextmanager
+def dead(redis: Redis) -> Iterator[None]:
+    """Has it gone; it comes back empty."""
+    redis.kill()
+    try:
+        yield
+    finally:
+        redis.restart()
+
+
+STATES: dict[str, Callable[[Redis], AbstractContextManager[None]]] = {
+    "well": nullcontext,
+    "slow": slow,
+    "frozen": frozen,
+    "dead": dead,
+}
+
+
+def run() -> Report:
+    """Returns the latencies of each state, and how many times worse than well they are."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-bench-")))
+        folder.chmod(0o711)
+        topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
+        key = fill(topology)
+        topology.wait_until_replayed()
+        port = stack.enter_context(serving_api(topology))
+        next_request = rotating(look_ups(topology, key))
+        outcomes: dict[str, list[Outcome]] = {name: [] for name in STATES}
+        for _ in range(ROUNDS):
+            for name, state in STATES.items():
+                _wait_until_well(port)
+                with state(topology.redis):
+                    outcome = asyncio.run(
+                        http_client.run(port, next_request, connections=CONNECTIONS, seconds=SECONDS)
+                    )
+                if set(outcome.statuses) != {200}:
+                    raise RuntimeError(f"{name}: {dict(outcome.statuses)}")
+                outcomes[name].append(outcome)
+        with psycopg.connect(topology.conninfo()) as conn:
+            settings = server_settings(conn)
+    return Report(
+        benchmark="outage",
+        note=f"one process, {CONNECTIONS} connections, {ROUNDS} rounds of {SECONDS:g} s a state",
+        settings=settings,
+        figures=[*_ratios(outcomes), *(f for name in STATES for f in _figures(name, outcomes[name]))],
+    )
+
+
+def _wait_until_well(port: int) -> None:
+    """Waits until the API has found Redis back, and the limits have settled."""
+    give_up_at = time.monotonic() + BACK_SECONDS
+    while time.monotonic() < give_up_at:
+        services = httpx.get(f"http://127.0.0.1:{port}/health").json()["services"]
+        if services["redis"]["status"] == "up":
+            time.sleep(2.5)
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the API does not find Redis back")
+
+
+def _ratios(outcomes: dict[str, list[Outcome]]) -> Iterator[Figure]:
+    for name in list(STATES)[1:]:
+        pairs = zip(outcomes[name], outcomes["well"], strict=True)
+        values = [worse.percentile(99) / well.percentile(99) for worse, well in pairs]
+        yield Figure(
+            name=f"p99 with Redis {name}", unit="times as with it well", values=values, target=TARGET
+        )
+
+
+def _figures(name: str, outcomes: list[Outcome]) -> Iterator[Figure]:
+    yield Figure(name=f"Redis {name}", unit="a second", values=[outcome.per_second for outcome in outcomes])
+    for percent in (50, 99, 99.9):
+        values = [outcome.percentile(percent) for outcome in outcomes]
+        yield Figure(name=f"  p{percent:g}", unit="ms", values=values)
+
+
+if __name__ == "__main__":
+    click.echo(run().table())
