@@ -78,7 +78,7 @@ def dead(redis: Redis) -> Iterator[None]:
 
 
 STATES: dict[str, Callable[[Redis], AbstractContextManager[None]]] = {
-    "well": nullcontext,
+    "well": lambda _: nullcontext(),
     "slow": slow,
     "frozen": frozen,
     "dead": dead,
