@@ -45,7 +45,11 @@ class Written(msgspec.Struct, frozen=True):
 class Database:
     """The primary, through PgBouncer, and the replicas."""
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(
+        self, settings: ApiSettings, *, changed: Callable[[str, str, int], None] = lambda *_: None
+    ) -> None:
+        """`changed` is told of each change made here: its kind, the id, and an LSN that includes it."""
+
         def source(name: str, conninfo: str) -> Source:
             pool = make_pool(conninfo, name=name, size=settings.pool_size, node_id=settings.node_id)
             return Source(name, pool)
@@ -53,6 +57,7 @@ class Database:
         self.primary = source("primary", settings.write_conninfo)
         replicas = [source(f"replica_{n}", conninfo) for n, conninfo in enumerate(settings.replicas, start=1)]
         self.router = ReadRouter(self.primary, replicas, max_lag_seconds=settings.max_lag_seconds)
+        self._changed = changed
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -117,12 +122,20 @@ class Database:
             lsn = await cursor.fetchone()
             assert lsn is not None  # noqa: S101
             context.lsn = lsn[0]
+            self._tell_of(write, read, lsn[0])
             text = None
             if read is not None:
                 cursor.nextset()
                 found = await cursor.fetchone()
                 text = found[0] if found else None
         return Written(answer, row[1], text.encode() if text is not None else None)
+
+    def _tell_of(self, write: Write, read: Read | None, lsn: int) -> None:
+        if "execution_id" in write.arguments:
+            self._changed("execution", str(write.arguments["execution_id"]), lsn)
+        for arguments in (write.arguments, read.arguments if read else {}):
+            if "job_id" in arguments:
+                self._changed("job", str(arguments["job_id"]), lsn)
 
 
 def _request(context: Context, status: int, idempotency: Idempotency | None) -> Mapping[str, Any]:

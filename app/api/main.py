@@ -20,6 +20,7 @@ from app.api.activity import look_at_activity
 from app.api.auth import AuthLayer, KeyRing, look_up_in
 from app.api.cache import Cache
 from app.api.cache_layer import CacheLayer
+from app.api.cache_rules import tags_of
 from app.api.changes import Change, Changes
 from app.api.config import MAX_BODY_BYTES, ApiSettings
 from app.api.database import Database
@@ -50,10 +51,11 @@ class Api:
         self.clients: Collection[Any] = set()
         """The open connections; the server brings its own collection."""
         self.tracing = make_tracing(os.environ, node_id=settings.node_id)
-        self.database = Database(settings)
         self.redis = (
             RedisLink(settings.redis_url, password=settings.redis_password) if settings.redis_url else None
         )
+        self.cache = Cache(self.redis)
+        self.database = Database(settings, changed=self._raise_floors)
         self.pgbouncer = PgBouncer(settings.pgbouncer_admin) if settings.pgbouncer_admin else None
         self.health = Health(
             settings,
@@ -76,7 +78,6 @@ class Api:
             max_streams=settings.max_streams,
             max_streams_per_key=settings.max_streams_per_key,
         )
-        self.cache = Cache(self.redis)
         self.changes = Changes(
             self.cache,
             direct_conninfo=settings.direct_conninfo,
@@ -113,6 +114,11 @@ class Api:
             await self._app(scope, receive, send)
         else:
             await self.litestar(scope, receive, send)
+
+    def _raise_floors(self, kind: str, changed_id: str, lsn: int) -> None:
+        """Has who changed something here see it at once, before the database has told of it."""
+        for tag in tags_of(kind, changed_id):
+            self.cache.floors.raise_floor(tag, lsn)
 
     def _forget_keys(self, changes: frozenset[Change] | None) -> None:
         if self.ring is not None and (changes is None or any(change.kind == "key" for change in changes)):

@@ -11,6 +11,8 @@ import msgspec
 from app.api.limit_rules import Limit
 
 MOST_BUCKETS = 50_000
+ROUNDING = 1e-6
+"""Of a cell: the clock is a large number, beside which a sum of intervals is not exact."""
 
 BucketKey: TypeAlias = tuple[str, ...]
 
@@ -52,7 +54,11 @@ class OwnBuckets:
                 self._full_at[key] = full_at
         # The fewest cells; of those that have none, the one that has to be waited for the longest.
         left, _, level = min(
-            (max(0, math.floor((now + depth - full_at) / interval)), depth - full_at - interval, level)
+            (
+                max(0, math.floor((now + depth - full_at) / interval + ROUNDING)),
+                depth - full_at - interval,
+                level,
+            )
             for level, (full_at, interval, depth) in enumerate(buckets)
         )
         return Promise(at, reserved, level, left, max(0.0, buckets[level][0] - now))

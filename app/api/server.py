@@ -31,7 +31,7 @@ DRAIN_SECONDS = 1.0
 HURRY_SECONDS = 1.0
 """For so long a process that leaves at once says so to those whom it leaves without an answer."""
 LINGER_SECONDS = 2.0
-"""For so long a connection that was taken in the last moment may be silent before it is closed."""
+"""For so long a connection may be silent after that before it is closed: a request may be on its way."""
 SHORT_SECONDS = 0.02
 
 _log = structlog.get_logger("api")
@@ -101,17 +101,14 @@ class Server(uvicorn.Server):
         return Protocol(self.config, self.server_state, self.lifespan.state)
 
     async def _linger(self) -> None:
-        """Waits for the first request of each new connection: closed before, it would be lost on its way."""
+        """Waits for one more request on each connection, whose answer closes it; else it might be lost."""
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + LINGER_SECONDS
         await asyncio.sleep(SHORT_SECONDS)  # for what has come on other connections and is not read yet
-        while any(each.cycle is None for each in self._connections()) and not self.force_exit:
+        while self.server_state.connections and not self.force_exit:
             if loop.time() > give_up_at:
                 return
             await asyncio.sleep(SHORT_SECONDS)
-
-    def _connections(self) -> list[Protocol]:
-        return [each for each in self.server_state.connections if isinstance(each, Protocol)]
 
 
 def _take_all(listener: socket.socket) -> Iterator[socket.socket]:
