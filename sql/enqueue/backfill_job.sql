@@ -23,6 +23,7 @@ declare
     v_fire_ats timestamptz[];
     v_count bigint;
 begin
+    perform scheduler_internal.check_traceparent(scheduler_internal.setting('traceparent', null));
     v_job := scheduler_internal.lock_job(job_id);
     v_now := scheduler.now();
     select s.* into v_schedule from scheduler_internal.schedules s

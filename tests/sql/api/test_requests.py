@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -114,6 +115,12 @@ def test_what_a_request_makes_carries_its_trace(engine: Engine) -> None:
         named = [engine.enqueue(**item, traceparent=own)]
         named += [
             row["enqueue_many"] for row in engine.rows("enqueue_many", items=[{**item, "traceparent": own}])
+        ]
+        hour = engine.clock.now.replace(minute=0) - timedelta(hours=1)
+        assert engine.backfill_job(job_id=job_id, from_time=hour, to_time=hour) == 1
+        made += [
+            row["execution_id"]
+            for row in engine.select("select execution_id from scheduler.fires where job_id = %s", job_id)
         ]
     assert {engine.execution(execution_id)["traceparent"] for execution_id in made} == {TRACEPARENT}
     assert {engine.execution(execution_id)["traceparent"] for execution_id in named} == {own}
