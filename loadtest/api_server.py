@@ -23,16 +23,16 @@ JOBS = 50
 EXECUTIONS = 2000
 
 
-def fill(topology: Topology) -> str:
-    """Makes jobs, executions and a key, and returns the key."""
+def fill(topology: Topology, *, jobs: int = JOBS, executions: int = EXECUTIONS) -> str:
+    """Makes jobs, executions that wait, and a key that may do everything, which is returned."""
     with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
         conn.execute(
             """
-            select scheduler.create_job(name => 'job ' || i, job_type => 'http', schedule => '@daily',
-                target => '{"url": "https://example.com/"}', tags => '{bench}')
+            select scheduler.create_job(name => 'job ' || i, job_type => 'python', target => '"noop"',
+                schedule => '@daily', tags => '{bench}')
             from generate_series(1, %s) i
             """,
-            [JOBS],
+            [jobs],
         )
         conn.execute(
             """
@@ -40,11 +40,13 @@ def fill(topology: Topology) -> str:
                 (select jsonb_agg(jsonb_build_object('job_type', 'python', 'target', 'noop', 'payload', i))
                  from generate_series(1, %s) i))
             """,
-            [EXECUTIONS],
+            [executions],
         )
         row = conn.execute("select api_key from scheduler.create_api_key('bench', '{admin}')").fetchone()
-        assert row is not None  # noqa: S101
-        return str(row[0])
+    if row is None:
+        raise RuntimeError("there is no key")
+    topology.wait_until_replayed()
+    return str(row[0])
 
 
 def look_ups(topology: Topology, key: str) -> list[bytes]:

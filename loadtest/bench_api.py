@@ -39,7 +39,6 @@ def run() -> Report:
         folder.chmod(0o711)
         topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
         key = fill(topology)
-        topology.wait_until_replayed()
         api = stack.enter_context(serving_api(topology))
         list_jobs = request_bytes("GET", f"/v1/jobs?limit={JOBS}", key=key)
         body = asyncio.run(_body(api, list_jobs))

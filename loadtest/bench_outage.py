@@ -92,7 +92,6 @@ def run() -> Report:
         folder.chmod(0o711)
         topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
         key = fill(topology)
-        topology.wait_until_replayed()
         port = stack.enter_context(serving_api(topology))
         next_request = rotating(look_ups(topology, key))
         outcomes: dict[str, list[Outcome]] = {name: [] for name in STATES}

@@ -14,17 +14,17 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import click
-import psycopg
 
+from loadtest.api_server import fill
 from loadtest.processes import running
 from loadtest.server import DURABLE
 from tests.support.api_process import ApiProcess
 from tests.support.nginx import Nginx
-from tests.support.topology import Topology, running_topology
+from tests.support.topology import running_topology
 
 LOCUSTFILE = Path(__file__).with_name("locustfile.py")
 JOBS = 100
-PAST_EXECUTIONS = 10_000
+EXECUTIONS = 10_000
 USERS_PER_REQUEST_A_SECOND = 4
 
 
@@ -38,8 +38,7 @@ def load(rate: float, seconds: int, processes: int) -> None:
         topology = stack.enter_context(
             running_topology(_folder(stack, mode=0o711), replicas=1, settings=DURABLE)
         )
-        key = _fill(topology)
-        topology.wait_until_replayed()
+        key = fill(topology, jobs=JOBS, executions=EXECUTIONS)
         logs = _folder(stack)
         ports = [
             stack.enter_context(ApiProcess(topology.environ(), log=logs / f"api-{number}.log")).port
@@ -60,31 +59,6 @@ def _folder(stack: ExitStack, *, mode: int = 0o700) -> Path:
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-load-")))
     folder.chmod(mode)
     return folder
-
-
-def _fill(topology: Topology) -> str:
-    """Makes jobs, executions that wait, and a key, which is returned."""
-    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
-        conn.execute(
-            """
-            select scheduler.create_job(name => 'job ' || i, job_type => 'python', target => '"noop"',
-                schedule => '@hourly')
-            from generate_series(1, %s) i
-            """,
-            [JOBS],
-        )
-        conn.execute(
-            """
-            select count(*) from scheduler.enqueue_many(
-                (select jsonb_agg(jsonb_build_object('job_type', 'python', 'target', 'noop', 'payload', i))
-                 from generate_series(1, %s) i))
-            """,
-            [PAST_EXECUTIONS],
-        )
-        row = conn.execute("select api_key from scheduler.create_api_key('load', '{admin}')").fetchone()
-    if row is None:
-        raise RuntimeError("there is no key")
-    return str(row[0])
 
 
 if __name__ == "__main__":
