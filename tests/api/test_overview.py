@@ -148,6 +148,7 @@ def test_what_was_done_is_found_and_counted(client: httpx.Client, engine: Engine
     engine.clock.set(engine.clock.now)
     assert worker.finish(good, result={"rows": 3}) == []
     assert worker.fail(bad, error={"message": "connection Refused by 100%_of them"}) == []
+    worker.beat(node_id="n1", concurrency=4, job_types=["python"])
 
     def found(**query: str) -> set[tuple[str, str]]:
         return {(each["queue"], each["status"]) for each in items(client.get("/v1/executions", params=query))}
