@@ -25,14 +25,11 @@ $(INSTALLED): pyproject.toml
 up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-C stops it
 	@$(BIN)/pgtick up
 
-test: install ## Runs all tests; PGTICK_TEST_PG=wheel or PGTICK_TEST_POOL=pgbouncer: on that
+test: install ## Runs all tests, through PgBouncer where it is installed; PGTICK_TEST_POOL=none: past it
 	@$(BIN)/pytest -q -n 2
 
-# The API's tests are left out here: their large ones bring a PgBouncer along anyway.
-test-variants: install ## Runs the quick tests through PgBouncer, and those of the SQL on the wheel's PostgreSQL
-	@if command -v pgbouncer >/dev/null; then PGTICK_TEST_POOL=pgbouncer $(BIN)/pytest -q -n 2 -m 'not slow' --ignore tests/api; \
-		else echo "pgbouncer is missing: apt-get install pgbouncer"; fi
-	@PGTICK_TEST_PG=wheel $(BIN)/pytest -q -n 2 -m 'not slow' tests/sql tests/roles tests/migrations
+test-variants: install ## Runs the tests of the SQL on the newest PostgreSQL, that of the wheel, without a pooler
+	@PGTICK_TEST_PG=wheel PGTICK_TEST_POOL=none $(BIN)/pytest -q -n 2 -m 'not slow' tests/sql tests/roles tests/migrations
 
 check: install ## Format, lint, types, squawk, and whether functions can be re-applied
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }

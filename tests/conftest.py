@@ -3,13 +3,15 @@
 One server for the whole run, started by the process that was called; `-n` workers find it by its folder. A
 test gets a clone of a migrated template. From the environment:
 
-PGTICK_TEST_PG=system|wheel    which PostgreSQL (default: the system's, else the wheel's)
-PGTICK_TEST_POOL=pgbouncer     everything through PgBouncer in transaction mode, pools of two
+PGTICK_TEST_PG=system|wheel      which PostgreSQL (default: the system's, else the wheel's)
+PGTICK_TEST_POOL=pgbouncer|none  whether through PgBouncer in transaction mode, with pools of two (default:
+                                 where it is installed); a test marked `direct` goes past it
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -37,7 +39,9 @@ from tests.support.topology import Topology, running_topology
 
 SERVER = pytest.StashKey[Server]()
 ORIGINS: dict[str | None, Origin | None] = {None: None, "system": "system", "wheel": "wheel"}
-POOLED = os.environ.get("PGTICK_TEST_POOL") == "pgbouncer"
+POOLED = (
+    os.environ.get("PGTICK_TEST_POOL", "pgbouncer" if shutil.which("pgbouncer") else "none") == "pgbouncer"
+)
 
 
 class Connect(Protocol):
@@ -96,14 +100,6 @@ def pytest_configure_node(node: Any) -> None:
     node.workerinput["pgtick_home"] = str(start_server(node.config).cluster.home)
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out, through PgBouncer, what needs sessions of its own."""
-    if POOLED:
-        left_out = [item for item in items if item.get_closest_marker("direct")]
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Gives a test that is marked `alone` the machine to itself, of the processes of pytest-xdist."""
@@ -122,7 +118,7 @@ def server(request: pytest.FixtureRequest) -> Server:
 
 @pytest.fixture(scope="session")
 def pooler(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pooler | None]:
-    """This process's PgBouncer, in a run that asked for it."""
+    """This process's PgBouncer, unless the run is to go past it."""
     if not POOLED:
         yield None
         return
@@ -142,10 +138,11 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def database(server: Server, pooler: Pooler | None) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, server: Server, pooler: Pooler | None) -> Iterator[Database]:
     """A database of the test's own with today's schema."""
     name = server.clone_template()
-    yield Database(name, server, pooler)
+    is_direct = request.node.get_closest_marker("direct") is not None
+    yield Database(name, server, None if is_direct else pooler)
     server.drop_database(name)
 
 
