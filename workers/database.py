@@ -24,6 +24,17 @@ KEEPALIVE: dict[str, Any] = {
 }
 
 
+class Connection(psycopg.AsyncConnection[Any]):
+    """One that is cut where psycopg would send a cancel request.
+
+    Of those PgBouncer 1.18, which Debian 12 ships, can die: "bad client state" in disconnect_client().
+    """
+
+    async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ARG002, ASYNC109 - psycopg's
+        """Cut the line: the server notices when it answers, or by client_connection_check_interval."""
+        abort(self)
+
+
 class DeadlineExceededError(psycopg.OperationalError):
     """The database did not answer in time; the connection was dropped."""
 
@@ -34,10 +45,10 @@ class Link:
     def __init__(self, conninfo: str, *, application_name: str) -> None:
         self._conninfo = conninfo
         self._application_name = application_name
-        self._connection: psycopg.AsyncConnection[Any] | None = None
+        self._connection: Connection | None = None
 
     @contextlib.asynccontextmanager
-    async def call(self, *, seconds: float = CALL_SECONDS) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    async def call(self, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
         """Lend the connection for one call, which has to end in time."""
         connection = await self._connected()
         try:
@@ -54,15 +65,15 @@ class Link:
         if connection is not None:
             await connection.close()
 
-    async def _connected(self) -> psycopg.AsyncConnection[Any]:
+    async def _connected(self) -> Connection:
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._conninfo, application_name=self._application_name)
         return self._connection
 
 
-async def connect(conninfo: str, *, application_name: str) -> psycopg.AsyncConnection[Any]:
+async def connect(conninfo: str, *, application_name: str) -> Connection:
     """Open a connection that works through a pooler: autocommit, nothing prepared, no state."""
-    return await psycopg.AsyncConnection.connect(
+    return await Connection.connect(
         conninfo,
         autocommit=True,
         prepare_threshold=None,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
 
 from workers.executions import Execution
@@ -143,6 +143,13 @@ async def claim(
     return await cursor.fetchall()
 
 
+class Transaction(NamedTuple):
+    """A transaction, as pg_stat_activity knows it."""
+
+    pid: int
+    started_at: datetime
+
+
 class Ending(NamedTuple):
     """One execution's end, as finish takes it."""
 
@@ -202,7 +209,7 @@ async def stop_worker(conn: Connection, *, worker_id: UUID) -> None:
 # The connections of SQL jobs, as the role that owns nothing here.
 
 _BEGIN_SQL_JOB = """
-select pg_catalog.pg_backend_pid(),
+select pg_catalog.pg_backend_pid(), pg_catalog.now(),
        pg_catalog.set_config('scheduler.execution_id', %(execution_id)s, true),
        pg_catalog.set_config('scheduler.fire_at', %(fire_at)s, true),
        pg_catalog.set_config('scheduler.attempt', %(attempt)s, true),
@@ -231,10 +238,8 @@ select pg_catalog.pg_advisory_unlock_all();
 
 async def begin_sql_job(
     conn: Connection, execution: Execution, *, payload: str, time_limit: timedelta
-) -> int:
-    """Begin a SQL job's transaction, in which its statement finds its data as settings; returns the server's
-    pid.
-    """
+) -> Transaction:
+    """Begin a SQL job's transaction, in which its statement finds its data as settings."""
     await conn.execute("begin")
     cursor = await conn.execute(
         _BEGIN_SQL_JOB,
@@ -248,7 +253,8 @@ async def begin_sql_job(
         },
     )
     row = await cursor.fetchone()
-    return int(row[0]) if row else 0
+    assert row is not None  # noqa: S101 - one row by construction
+    return Transaction(pid=row[0], started_at=row[1])
 
 
 async def clean_sql_job(conn: Connection) -> None:
@@ -287,6 +293,23 @@ async def sees_private_tables(conn: Connection) -> bool:
     return bool(row and row[0])
 
 
-async def terminate_backend(conn: Connection, *, pid: int) -> None:
-    """End a session of the same login that does not let itself be cancelled."""
-    await conn.execute("select pg_catalog.pg_terminate_backend(%s)", (pid,))
+async def cancel_statement(conn: Connection, transaction: Transaction) -> None:
+    """Cancel what a transaction of the same login does.
+
+    With a statement, not with a cancel request: PgBouncer 1.18, which Debian 12 ships, can die of those.
+    """
+    await _signal(conn, sql.SQL("pg_cancel_backend"), transaction)
+
+
+async def terminate_session(conn: Connection, transaction: Transaction) -> None:
+    """End the session of a transaction of the same login that does not let itself be cancelled."""
+    await _signal(conn, sql.SQL("pg_terminate_backend"), transaction)
+
+
+async def _signal(conn: Connection, function: sql.SQL, transaction: Transaction) -> None:
+    # A pooler may have given the session to another job since.
+    statement = """
+        select pg_catalog.{}(a.pid) from pg_catalog.pg_stat_activity a
+        where a.pid = %s and a.xact_start = %s
+    """
+    await conn.execute(sql.SQL(statement).format(function), (transaction.pid, transaction.started_at))

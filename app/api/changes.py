@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 import structlog
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 
 from app.api.cache import Cache
 from app.api.cache_rules import tags_of
@@ -216,7 +216,7 @@ class Changes:
 
     @contextlib.asynccontextmanager
     async def _connected(self, conninfo: str) -> AsyncIterator[Connection]:
-        conn: Connection = await AsyncConnection.connect(
+        conn = await Connection.connect(
             conninfo,
             autocommit=True,
             prepare_threshold=None,

@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 import psycopg
-from psycopg import AsyncClientCursor, AsyncConnection
+from psycopg import AsyncClientCursor
 from psycopg.rows import dict_row
+
+from app.api.pools import Connection
 
 CALL_SECONDS = 1.0
 CONNECT_SECONDS = 3
@@ -22,7 +24,7 @@ class PgBouncer:
     def __init__(self, conninfo: str) -> None:
         """Takes PGTICK_PGBOUNCER_ADMIN."""
         self._conninfo = conninfo
-        self._conn: AsyncConnection[Row] | None = None
+        self._conn: Connection | None = None
         self._lock = asyncio.Lock()
 
     async def ping(self) -> float | None:
@@ -54,9 +56,9 @@ class PgBouncer:
             await self.close()  # also after a cancelled call: its answer may still be on the way
             raise
 
-    async def _connect(self) -> AsyncConnection[Row]:
+    async def _connect(self) -> Connection:
         # The console speaks the simple protocol only, and knows no transactions.
-        return await AsyncConnection.connect(
+        return await Connection.connect(
             self._conninfo,
             autocommit=True,
             prepare_threshold=None,

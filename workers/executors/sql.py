@@ -8,8 +8,8 @@ commit have happened although its answer was lost, that record is refused.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from workers import queries
-from workers.database import CONNECT_SECONDS, KEEPALIVE, abort, connect, deadline, describe
+from workers.database import CONNECT_SECONDS, KEEPALIVE, Connection, abort, connect, deadline, describe
 from workers.documents import to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.statement import CopyRefusedError, execute
@@ -32,7 +32,6 @@ UNAVAILABLE_SECONDS = 2.0
 SERVER_TIMER_DELAY = timedelta(seconds=1)
 
 _log = structlog.get_logger("sql")
-_Connection = psycopg.AsyncConnection[Any]
 
 
 class _StaleError(Exception):
@@ -42,9 +41,9 @@ class _StaleError(Exception):
 class _Session:
     """What is known of a SQL job while it runs."""
 
-    def __init__(self, conn: _Connection) -> None:
+    def __init__(self, conn: Connection) -> None:
         self.conn = conn
-        self.pid = 0
+        self.transaction: queries.Transaction | None = None
         self.committing = False
 
 
@@ -57,6 +56,7 @@ class SqlExecutor:
         self._unavailable_until = 0.0
         self._pool = AsyncConnectionPool(
             self._conninfo,
+            connection_class=Connection,
             min_size=0,
             max_size=settings.concurrency,
             open=False,
@@ -120,34 +120,38 @@ class SqlExecutor:
         try:
             if session.committing:
                 await asyncio.wait({work}, timeout=COMMIT_SECONDS)
-            else:
-                with contextlib.suppress(psycopg.Error):
-                    await session.conn.cancel_safe(timeout=CANCEL_SECONDS)
-                await asyncio.wait({work}, timeout=CANCEL_SECONDS)
-            if not work.done() and session.pid:
-                await self._terminate(session.pid)
+            for stop in (queries.cancel_statement, queries.terminate_session):
+                if work.done() or session.transaction is None:
+                    break
+                if not await self._signal(stop, session.transaction):
+                    break
                 await asyncio.wait({work}, timeout=CANCEL_SECONDS)
         finally:
             if not work.done():
                 abort(session.conn)
             await asyncio.gather(work, return_exceptions=True)
 
-    async def _terminate(self, pid: int) -> None:
+    async def _signal(
+        self,
+        stop: Callable[[Connection, queries.Transaction], Awaitable[None]],
+        transaction: queries.Transaction,
+    ) -> bool:
+        """Tell the server, on another connection, to stop a job; whether it heard."""
         try:
             conn = await connect(self._conninfo, application_name=self._application_name)
             async with conn:
                 with deadline(conn, seconds=CANCEL_SECONDS):
-                    await queries.terminate_backend(conn, pid=pid)
+                    await stop(conn, transaction)
         except psycopg.Error as error:
-            _log.warning(
-                "a SQL job that does not stop could not be terminated", pid=pid, error=describe(error)
-            )
+            _log.warning("the database cannot be told to stop a SQL job", error=describe(error))
+            return False
+        return True
 
 
 async def _work(session: _Session, execution: Execution) -> Outcome:
     conn = session.conn
     try:
-        session.pid = await queries.begin_sql_job(
+        session.transaction = await queries.begin_sql_job(
             # The worker's own timer comes first; this one is for the case that the worker is gone.
             conn,
             execution,
@@ -173,13 +177,13 @@ async def _work(session: _Session, execution: Execution) -> Outcome:
         return failed("copy", str(error), retry=False)
     except psycopg.Error as error:
         await _roll_back(conn)
-        if not session.pid:  # the connection had died in the pool: nothing was begun
+        if session.transaction is None:  # the connection had died in the pool: nothing was begun
             return Outcome(status="released")
         return _failure(error)
     return Outcome(status="recorded")
 
 
-async def _roll_back(conn: _Connection) -> None:
+async def _roll_back(conn: Connection) -> None:
     """Undo the job, also what a rollback leaves: session locks, prepared statements."""
     try:
         with deadline(conn, seconds=COMMIT_SECONDS):
