@@ -10,6 +10,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Ends attempts whose worker has fallen silent: back to wait, at once; after the third crash, or
 -- where a cancel was asked for, to the end. Rows must be locked by the caller.
+-- Counted apart, so that it waits for no finish: on a busy machine one holds the shard's row of the
+-- rollups for longer than reap() has time for a shard.
 -- Writes: running, cancel_requests, history, waiting, dedup_keys, rollups. Returns how many there
 -- were.
 declare
@@ -82,7 +84,7 @@ begin
     if v_ended is not null then
         perform scheduler_internal.release_held(shard, v_ended, at);
     end if;
-    perform scheduler_internal.count_ends(v_counts);
+    perform scheduler_internal.count_ends(v_counts, apart => true);
     return v_count;
 end;
 $$;
