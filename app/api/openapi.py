@@ -48,12 +48,13 @@ TAGS = [
     {"name": "overview", "description": "What is going on, and what a schedule means."},
     {"name": "status", "description": "For machines that look after this one. No key is needed."},
 ]
+METHODS = ("get", "post", "put", "patch", "delete")
 _PATH_PARAMETER = re.compile(r"\{(\w+):\w+\}")
 
 
 def make_document(app: Litestar) -> bytes:
     """Returns the document of an application's routes, as JSON."""
-    operations = list(_operations(app))
+    operations = sorted(_operations(app), key=lambda found: (found[0], METHODS.index(found[1])))
     structs = {kind for *_, o, _ in operations for kind in (o.body, o.answer) if _is_struct(kind)}
     _, components = msgspec.json.schema_components(
         [*sorted(structs, key=str), schemas.Problem], ref_template="#/components/schemas/{name}"
