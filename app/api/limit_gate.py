@@ -200,6 +200,7 @@ class Gate:
         if self._reserve == 0:
             return None
         self._reserve -= 1
+        self._limiter.note_drawn(self)
         return self._admit(now)
 
     def _refuse(self, now: float) -> Decision:

@@ -49,13 +49,14 @@ from app.api.own_buckets import OwnBuckets, Promise
 from app.api.redis_link import RedisLink, Script, Value
 
 LEASE_SECONDS = 0.05
-HOLD_SECONDS = 1.5
-"""Longer than the others take to notice that Redis is silent."""
-ABSENT_SECONDS = 0.5
+BEAT_SECONDS = 0.25
+NOTICED_SECONDS = 0.3
+"""A beat and a timeout of the link: after that every process knows that Redis is silent."""
+HOLD_SECONDS = 2 * NOTICED_SECONDS
+"""Until then nobody admits alone."""
 SETTLE_MICROSECONDS = 2_000_000
 """Longer than any process takes to find Redis back."""
 EMPTIED_SECONDS = 1.0
-BEAT_SECONDS = 1.0
 RETRY_SECONDS = 0.05
 SEEN_SECONDS = 60.0
 GUESSED_INSTANCES = 4
@@ -101,6 +102,7 @@ class Limiter:
         self._own = OwnBuckets()
         self._gates: OrderedDict[tuple[str, Class], Gate] = OrderedDict()
         self._waiting: dict[Gate, None] = {}
+        self._drawn: dict[Gate, None] = {}
         self._asking: asyncio.Task[None] | None = None
         self._beating: asyncio.Task[None] | None = None
         self._woken = asyncio.Event()
@@ -143,6 +145,10 @@ class Limiter:
         self._waiting[gate] = None
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask())
+
+    def note_drawn(self, gate: Gate) -> None:
+        """Has the reserve of a gate filled again when Redis is back, even if no request comes."""
+        self._drawn[gate] = None
 
     def holds(self, now: float) -> bool:
         """Whether this process, though alone, admits only from its reserves: Redis may just be late."""
@@ -194,9 +200,9 @@ class Limiter:
             return None
         sent_at = time.monotonic()
         tells = sent_at - self._told_at >= BEAT_SECONDS
-        # After a longer absence others have, even if this process has not.
+        # Others, who noticed earlier, may have admitted alone even if this process has not.
         gave_alone = self.shared_at == math.inf and (
-            self._has_admitted_alone or sent_at - self._alone_since > ABSENT_SECONDS
+            self._has_admitted_alone or sent_at - self._alone_since > HOLD_SECONDS - NOTICED_SECONDS
         )
         keys = [*KEYS, *(key for gate in gates for key in gate.keys)]
         everybody = self.limits.everybody
@@ -251,6 +257,11 @@ class Limiter:
         self._released.clear()
         self._woken.set()
 
+    def _refill(self) -> None:
+        self._drawn = {gate: None for gate in self._drawn if gate.reserve_missing}
+        for gate in self._drawn:
+            self.ask_for(gate)
+
     def _note_processes(self, processes: int, now: float) -> None:
         # A server that has lost its memory has seen few since: so believe the most of the last minute.
         if processes >= self._seen or now - self._seen_at > SEEN_SECONDS:
@@ -270,7 +281,8 @@ class Limiter:
                 async with asyncio.timeout(pause):
                     await self._woken.wait()
             except TimeoutError:
-                await self._call(())
+                if await self._call(()) is not None:
+                    self._refill()
             else:
                 self._woken.clear()
                 if self.shared_at == math.inf:  # perhaps it was late for once

@@ -189,6 +189,25 @@ async def test_who_is_within_his_limits_notices_nothing(redis_server: Redis) -> 
         assert all(decision.admitted for decision in decisions)
 
 
+async def test_the_reserve_is_filled_again_without_a_request(redis_server: Redis) -> None:
+    async with limiter(redis_server, limits()) as one:
+        await ask(one, 20)
+        gate = one.gate("somebody", "read")
+        await until(lambda: gate.reserve_missing == 0)
+        redis_server.freeze()
+        try:
+            decision = None
+            async with asyncio.timeout(20):
+                while one.shared_at < math.inf:  # what was taken ahead comes first
+                    await ask(one, 1)
+                while decision is None:
+                    decision = gate.decide_now()
+            assert gate.reserve_missing > 0
+        finally:
+            redis_server.thaw()
+        await until(lambda: gate.reserve_missing == 0)
+
+
 async def test_a_server_that_forgot_the_script_has_begun_anew(redis_server: Redis) -> None:
     async with limiter(redis_server, limits()) as one:
         assert admitted(await ask(one, 1)) == 1
