@@ -187,6 +187,8 @@ def _responses(path: str, operation: Operation) -> Iterator[tuple[str, Json]]:
 def _describe(operation: Operation) -> str:
     if operation.answer is None:
         return "Done."
+    if not _is_struct(operation.answer):
+        return f"Text of the type {operation.media_type}."
     return cleandoc(operation.answer.__doc__ or "Done.").partition("\n")[0]
 
 

@@ -42,6 +42,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the state of things may not allow it."""
     otherwise: Mapping[int, str] = {}
     """Other statuses that the same answer may come with, and what they say."""
+    refusals: Sequence[int] = ()
+    """Statuses of problems beside those that follow from the rest."""
 
 
 def operation_of(handler: Any) -> Operation | None:

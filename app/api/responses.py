@@ -128,9 +128,10 @@ _DESCRIPTIONS = {
 
 def problem_statuses(path: str, operation: Operation) -> list[int]:
     """Returns the statuses of the problems that an operation may answer with."""
+    found = set(operation.refusals)
     if operation.scope is None:
-        return []
-    found = {400, 401, 403, 429, 503}
+        return sorted(found)
+    found |= {400, 401, 403, 429, 503}
     if "_id}" in path:
         found.add(404)
     if operation.body is not None:

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from psycopg import Connection
 
+from app.api.changes import Changes
 from app.api.config import ApiSettings
 from tests.support.api import RunningApi
 from tests.support.metrics import scrape
@@ -111,6 +112,30 @@ def test_writers_read_what_they_wrote(two: tuple[RunningApi, RunningApi], job: s
         answer = writer.patch(f"/v1/jobs/{job}", json={"priority": number})
         token = answer.headers["x-consistency-token"]
         assert read(reader, job, **{"X-Consistency-Token": token})[0] == number
+
+
+def test_who_writes_reads_it_at_once_from_the_same_process(
+    monkeypatch: pytest.MonkeyPatch,
+    api_settings: ApiSettings,
+    keys: dict[str, str],
+    db: Connection[Any],
+    job: str,
+) -> None:
+    """Without a token, and even if the database's word of the change never comes."""
+
+    async def ignore(*_: Any) -> None:
+        pass
+
+    monkeypatch.setattr(Changes, "_changed", ignore)
+    with RunningApi(api_settings, keys=keys) as api:
+        wait_until(lambda: api.app.changes.mode == "listen", "it hears")
+        client = api.client("admin")
+        for number in range(1, 6):
+            db.execute("select pg_logical_emit_message(false, 'test', 'later than the change before')")
+            read(client, job)
+            assert read(client, job)[1] == "hit"
+            client.patch(f"/v1/jobs/{job}", json={"priority": number}).raise_for_status()
+            assert read(client, job)[0] == number
 
 
 def test_a_key_is_not_answered_what_another_may_see(api: RunningApi, job: str) -> None:

@@ -225,6 +225,19 @@ class TestEnds:
         assert value(stage.b, "select scheduler.reap()") == 0
         assert rows(stage.watcher, ENDS, execution_id) == [(1, "succeeded", True)]
 
+    def test_reap_does_not_wait_for_a_finish_in_its_shard(self, stage: Stage) -> None:
+        """Both count what ended in the same minute, shard and queue."""
+        _, shard = stage.create_job()
+        silent, alive = stage.register(), stage.register(lease="1 hour")
+        for seconds, worker_id in enumerate((silent, alive), start=1):
+            stage.at(seconds)
+            assert tick(stage.watcher, shard) == 1
+            [(execution_id, _)] = rows(stage.watcher, CLAIM, worker_id)
+        stage.at(11)
+        with stage.a.transaction():
+            assert finish(stage.a, alive, execution_id, 1)
+            assert value(stage.b, "select scheduler.reap()") == 1
+
     def test_failure_needs_no_error_document(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
         assert finish(stage.a, worker_id, execution_id, 1, "failed")

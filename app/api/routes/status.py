@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 
 import msgspec
-from litestar import Response, get
+from litestar import Response
 from litestar.di import NamedDependency
 
 from app.api.auth import bearer
@@ -56,9 +56,17 @@ async def report(health: OfHealth) -> Json:
     return _answer(found, fine=found.status != "down")
 
 
-@get("/metrics")
+@reads(
+    "/metrics",
+    str,
+    media_type="text/plain",
+    refusals=[401],
+    scope=None,
+    summary="What was counted, for Prometheus",
+    tag="status",
+)
 async def metrics(request: AnyRequest, exposition: OfMetrics) -> Json:
-    """For Prometheus; where PGTICK_METRICS_TOKEN is set, only with that."""
+    """As text, or as OpenMetrics if `Accept` says so; only with PGTICK_METRICS_TOKEN, if it is set."""
     if exposition.token is not None:
         shown = bearer(request.scope) or b""
         if not hmac.compare_digest(shown, exposition.token.encode()):
