@@ -30,6 +30,8 @@ OFTEN = 6 * (("POST", "/v1/jobs"), ("POST", "/v1/executions"), ("PUT", "/v1/jobs
 def ids_of(got: Got) -> dict[str, Any]:
     """Returns what an answer says that stays as it is, whatever else becomes of it."""
     answer = got.json()
+    if isinstance(answer, str):
+        return {}
     return {name: answer.get(name) for name in ("job_id", "execution_id", "execution_ids", "enqueued")}
 
 
