@@ -30,8 +30,6 @@ OFTEN = 6 * (("POST", "/v1/jobs"), ("POST", "/v1/executions"), ("PUT", "/v1/jobs
 def ids_of(got: Got) -> dict[str, Any]:
     """Returns what an answer says that stays as it is, whatever else becomes of it."""
     answer = got.json()
-    if isinstance(answer, str):
-        return {}
     return {name: answer.get(name) for name in ("job_id", "execution_id", "execution_ids", "enqueued")}
 
 
@@ -268,7 +266,7 @@ class History:
             return
         answer = got.json()
         if sent.method == "GET":
-            if answer.get("next_cursor"):
+            if isinstance(answer, dict) and answer.get("next_cursor"):
                 self._cursors[sent.path] = answer["next_cursor"]
         elif "name" in answer and "job_id" in answer and "etag" in got.headers:
             self.etags[answer["job_id"]] = got.headers["etag"]
