@@ -10,6 +10,7 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_sort = off
 as $$
 -- Ends what has expired in these shards, up to 100 in each. In the order of the shards, because the
 -- rollups of each stay locked until the commit: claim comes to its shards in a random rotation, and
@@ -23,6 +24,7 @@ begin
         v_expired := array(
             select w.execution_id from scheduler_internal.waiting w
             where w.shard = v_shard and w.expires_at <= at and w.attempt = w.attempt_base
+            order by w.expires_at  -- so that it is the index of these that is read
             limit 100
             for update skip locked);
         if v_expired <> '{}' then

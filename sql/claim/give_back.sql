@@ -7,6 +7,10 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is
 -- the fence) but does not count against max_attempts. What was to be cancelled is not run again: it
@@ -48,6 +52,7 @@ begin
                g.execution_id = any (array(select u.execution_id from unwanted u)) as is_unwanted
         from gone g
     ) x;
+    perform scheduler_internal.sweep_soon(shard);
     if v_cancelled is not null then
         perform scheduler_internal.end_waiting(
             shard, v_cancelled, 'cancelled', 'cancelled before it started', v_now);

@@ -14,6 +14,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Registers the worker, or renews its lease and with it that of all that it runs: one row, one
 -- write. The caller names what it thinks that it runs, and is told what to stop: cancelled; timeout
@@ -24,7 +28,7 @@ as $$
 -- back. Raises: 22023 for a lease out of range.
 declare
     v_now constant timestamptz := scheduler.now();
-    v_unknown record;
+    v_next_look_at timestamptz;
 begin
     if worker_id is null then
         perform scheduler_internal.refuse('worker_id is null', 'It names this worker process.',
@@ -35,34 +39,22 @@ begin
             format('lease %s is out of range', coalesce(lease::text, 'null')),
             'It is 1 second to 1 hour.', 'Use about three times the interval of the heartbeats.');
     end if;
+    select w.next_look_at into v_next_look_at
+    from scheduler_internal.workers w
+    where w.worker_id = heartbeat.worker_id;
+    if execution_ids is not null and v_next_look_at > clock_timestamp() is not true then
+        v_next_look_at := scheduler_internal.give_back_unknown(
+            worker_id, v_now - lease, execution_ids, attempts);
+    end if;
     insert into scheduler_internal.workers as w
         (worker_id, node_id, queues, job_types, concurrency, lease, started_at, last_beat_at,
-         draining)
+         draining, next_look_at)
     values (heartbeat.worker_id, coalesce(heartbeat.node_id, 'unnamed'), heartbeat.queues,
             heartbeat.job_types, heartbeat.concurrency, heartbeat.lease, v_now, v_now,
-            coalesce(heartbeat.draining, false))
+            coalesce(heartbeat.draining, false), v_next_look_at)
     on conflict on constraint workers_pkey do update
     set last_beat_at = excluded.last_beat_at, lease = excluded.lease, draining = excluded.draining,
-        stopped_at = null;
-
-    for v_unknown in
-        select r.shard, array_agg(r.execution_id) as execution_ids
-        from (
-            select x.shard, x.execution_id from scheduler_internal.running x
-            where x.worker_id = heartbeat.worker_id and x.started_at < v_now - heartbeat.lease
-              and heartbeat.execution_ids is not null
-              and not exists (
-                  select from unnest(heartbeat.execution_ids, heartbeat.attempts)
-                       i(execution_id, attempt)
-                  where i.execution_id = x.execution_id and i.attempt = x.attempt)
-            for update skip locked
-        ) r
-        group by r.shard
-        order by r.shard
-    loop
-        perform scheduler_internal.give_back(v_unknown.shard, heartbeat.worker_id,
-            v_unknown.execution_ids);
-    end loop;
+        next_look_at = excluded.next_look_at, stopped_at = null, reaped_at = null;
 
     return query
     select i.execution_id, i.attempt,

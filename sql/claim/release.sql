@@ -8,6 +8,10 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Gives back executions that the worker claimed and did not start. Fenced by attempt: stale ones
 -- are left.

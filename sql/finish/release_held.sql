@@ -7,6 +7,10 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Lets the held fire of each of these jobs go, unless something of the job still is in its way, or
 -- somebody is about to cancel it: he may be long about it, so that is left to the next reap().

@@ -9,6 +9,11 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 set lock_timeout = '50ms'
 as $$
 -- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one

@@ -3,6 +3,10 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Requests to stop that came too late for the attempt that they meant: it had failed before the
 -- caller's commit, and its execution waits for the next one: that ends here. Or it had ended

@@ -81,6 +81,7 @@ begin
            array(select c.count from counted c)
     into v_count, v_ended, v_counts
     from judged j;
+    perform scheduler_internal.sweep_soon(shard);
     if v_ended is not null then
         perform scheduler_internal.release_held(shard, v_ended, at);
     end if;

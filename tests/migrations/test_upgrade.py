@@ -82,7 +82,7 @@ def test_each_older_schema_becomes_todays(database: Database, empty_database: Da
             select scheduler.enqueue('http', '"https://example.org"', dedup_key => 'd');
             """
         )
-    assert pending(dsn)[0] == "0002"
+    assert pending(dsn)[0] > older.name[:4]
     migrate(dsn)
     assert pending(dsn) == []
     assert dump(empty_database) == dump(database)
@@ -95,4 +95,4 @@ def test_each_older_schema_becomes_todays(database: Database, empty_database: Da
 
 def test_there_is_an_older_schema() -> None:
     """The test above has something to do."""
-    assert [path.name[:4] for path in OLDER] == ["0001"]
+    assert [path.name[:4] for path in OLDER] == ["0001", "0002"]

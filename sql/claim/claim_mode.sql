@@ -1,0 +1,29 @@
+create or replace function scheduler_internal.claim_mode(shard integer)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- How a claim is to look at a shard: at "all" that waits, as it should be; "bounded", from where
+-- claim_bounds says; or at all again, as the one that does the "sweep" that is due.
+-- Locks: the row of claim_sweeps for a sweep, SKIP LOCKED.
+declare
+    v_next_at timestamptz;
+begin
+    select s.next_at into v_next_at
+    from scheduler_internal.claim_sweeps s
+    where s.shard = claim_mode.shard;
+    if v_next_at is null then
+        return 'all';
+    elsif v_next_at > clock_timestamp() then
+        return 'bounded';
+    end if;
+    perform from scheduler_internal.claim_sweeps s
+    where s.shard = claim_mode.shard and s.next_at <= clock_timestamp()
+    for update skip locked;
+    return case when found then 'sweep' else 'bounded' end;
+end;
+$$;
+
+comment on function scheduler_internal.claim_mode(integer) is
+    'How a claim is to look at a shard: all, bounded or sweep';

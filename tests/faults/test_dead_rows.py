@@ -1,0 +1,212 @@
+"""Claims while a transaction that is held open keeps the rows of all earlier ones: nothing is lost, nor late."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import count, islice
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from tests.conftest import Connect
+from tests.faults.sessions import Db, rows, value
+from tests.support.clock import Clock
+
+pytestmark = pytest.mark.direct
+
+START = datetime(2030, 1, 1, tzinfo=UTC)
+SHARD = 3
+FAR = 1100
+"""More than the dead entries that a claim minds."""
+SWEEP = "select next_at from scheduler_internal.claim_sweeps where shard = %s"
+BOUNDS = "select queue, rank, from_run_at from scheduler_internal.claim_bounds where shard = %s"
+DUE = "update scheduler_internal.claim_sweeps set next_at = '2020-01-01' where shard = %s"
+CLAIM = """
+    select execution_id, attempt from scheduler.claim(%s, %s, job_types => %s, shard => %s)
+"""
+NUMBERS = count()
+
+
+def keys() -> Iterator[str]:
+    """Gives dedup keys that belong to the shard."""
+    for number in NUMBERS:
+        key = f"key {number}"
+        if hashlib.md5(key.encode(), usedforsecurity=False).digest()[0] & 15 == SHARD:
+            yield key
+
+
+class Held:
+    """A database in which a snapshot is held, and a worker who has claimed and ended a great deal since."""
+
+    def __init__(self, connect: Connect, clock: Clock) -> None:
+        self.conn, self.other, self.holder = connect(), connect(), connect()
+        self._clock = clock
+        self.worker_id = uuid4()
+        self.at(0)
+        self.holder.execute("begin isolation level repeatable read")
+        self.holder.execute("select from scheduler.jobs")
+        self.beat()
+
+    def at(self, seconds: float, *conns: Db) -> None:
+        """Sets the clock of some sessions, of both without a name."""
+        for conn in conns or (self.conn, self.other):
+            self._clock.set(START + timedelta(seconds=seconds), conn=conn)
+
+    def beat(self) -> None:
+        """Renews the worker's lease."""
+        self.conn.execute("select from scheduler.heartbeat(%s, lease => '1 hour')", [self.worker_id])
+
+    def enqueue(self, number: int = 1, *, conn: Db | None = None, **more: Any) -> list[UUID]:
+        """Makes executions in the shard."""
+        items = [
+            {"job_type": "python", "target": "noop", "dedup_key": key, **more}
+            for key in islice(keys(), number)
+        ]
+        query = "select scheduler.enqueue_many(%s)"
+        return [row[0] for row in rows(conn or self.conn, query, Jsonb(items))]
+
+    def claim(self, number: int = 10, *, job_type: str = "python", shard: int | None = SHARD) -> list[UUID]:
+        """Claims, and ends what was claimed."""
+        claimed = rows(self.conn, CLAIM, self.worker_id, number, [job_type], shard)
+        ids, attempts = [row[0] for row in claimed], [row[1] for row in claimed]
+        stale = rows(
+            self.conn,
+            "select scheduler.finish(%s, %s::uuid[], %s::integer[], array_fill('succeeded'::text, array[%s]))",
+            *(self.worker_id, ids, attempts, len(ids)),
+        )
+        assert stale == []
+        return ids
+
+    def walk(self) -> int:
+        """Makes an execution, claims it, and returns over how many entries that went."""
+        made = self.enqueue()
+        walked = "select scheduler_internal.walked(%s)"
+        with self.conn.transaction():
+            before: int = value(self.conn, walked, SHARD)
+            assert self.claim() == made
+            return int(value(self.conn, walked, SHARD)) - before
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether claims of the shard begin at bounds."""
+        return value(self.conn, SWEEP, SHARD) is not None
+
+    def work(self, number: int = FAR) -> None:
+        """Has so many run, whose entries stay, and a claim notice that."""
+        made = self.enqueue(number + 1)
+        assert len(self.claim(number)) == number
+        assert set(self.claim()) <= set(made)
+
+
+@pytest.fixture
+def held(connect: Connect, clock: Clock) -> Held:
+    clock.set(START, everywhere=True)
+    return Held(connect, clock)
+
+
+def test_few_dead_rows_change_nothing(held: Held) -> None:
+    held.work(200)
+    assert not held.is_bounded
+    assert rows(held.conn, BOUNDS, SHARD) == []
+
+
+def test_claims_begin_behind_the_dead_rows(held: Held) -> None:
+    held.at(60)
+    held.work()
+    assert held.is_bounded
+    assert rows(held.conn, BOUNDS, SHARD) == [("default", 0, START + timedelta(seconds=59))]
+    held.at(120)
+    assert held.walk() > FAR - 100
+    assert rows(held.conn, BOUNDS, SHARD) == [("default", 0, START + timedelta(seconds=119))]
+    assert held.walk() < 20
+
+
+def test_what_was_committed_late_waits_for_the_sweep(held: Held) -> None:
+    with held.other.transaction():
+        late = held.enqueue(conn=held.other)
+        held.at(60, held.conn)
+        held.work()
+        assert held.is_bounded
+    assert held.claim() == []
+    held.conn.execute(DUE, [SHARD])
+    assert held.claim() == late
+
+
+@pytest.mark.parametrize("shard", [SHARD, None])
+def test_a_new_queue_waits_for_the_sweep(held: Held, shard: int | None) -> None:
+    held.work()
+    made = held.enqueue(queue="new") + held.enqueue(priority=5)
+    assert held.claim(shard=shard) == []
+    held.conn.execute(DUE, [SHARD])
+    assert set(held.claim(shard=shard)) == set(made)
+
+
+def test_what_is_given_back_is_found_at_once(held: Held) -> None:
+    made = held.enqueue()
+    [(execution_id, attempt)] = rows(held.conn, CLAIM, held.worker_id, 1, ["python"], SHARD)
+    held.at(60)
+    held.work()
+    given = "select scheduler.release(%s, array[%s::uuid], array[%s::integer])"
+    assert value(held.conn, given, held.worker_id, execution_id, attempt) == 1
+    assert held.claim() == made
+
+
+def test_what_a_silent_worker_held_is_found_at_once(held: Held) -> None:
+    silent, held.worker_id = held.worker_id, uuid4()
+    made = held.enqueue()
+    [_] = rows(held.conn, CLAIM, silent, 1, ["python"], SHARD)
+    held.at(3600)
+    held.beat()
+    held.work()
+    assert value(held.conn, "select scheduler.reap()") == 1
+    assert held.claim() == made
+
+
+def test_filters_hide_nothing_from_others(held: Held) -> None:
+    """What others may claim lies in front: so the bound stays there."""
+    others = held.enqueue(job_type="http", target="http://example.org")
+    held.at(60)
+    held.work()
+    held.at(120)
+    held.work()
+    assert held.claim(job_type="http") == others
+
+
+def test_a_claim_that_is_rolled_back_hides_nothing(held: Held) -> None:
+    made = held.enqueue()
+    held.at(60)
+    held.other.execute("begin")
+    assert rows(held.other, CLAIM, held.worker_id, 1, ["python"], SHARD) == [(made[0], 1)]
+    held.work()
+    held.other.execute("rollback")
+    assert held.claim() == made
+
+
+def test_it_ends_with_the_dead_rows(held: Held) -> None:
+    held.work()
+    held.holder.execute("rollback")
+    held.conn.execute(f"vacuum scheduler_internal.waiting_{SHARD}".encode())
+    held.conn.execute(DUE, [SHARD])
+    made = held.enqueue()
+    assert held.claim() == made
+    assert not held.is_bounded
+
+
+def test_an_idle_worker_notices(held: Held) -> None:
+    """There is nothing to claim, so that only the look for shards walks."""
+    for _ in range(4):
+        held.enqueue(5 * FAR)
+    while held.claim(10_000):
+        pass
+    held.conn.execute("update scheduler_internal.claim_sweeps set next_at = null")
+    held.conn.execute("truncate scheduler_internal.claim_bounds")
+    for _ in range(3):
+        assert held.claim(shard=None) == []
+    assert held.is_bounded
+    made = held.enqueue()
+    held.conn.execute(DUE, [SHARD])
+    assert held.claim(shard=None) == made
