@@ -1,4 +1,4 @@
-"""Claims while a transaction that is held open keeps the rows of all earlier ones: nothing is lost, nor late."""
+"""Claims while a transaction that is held open keeps the dead rows of all earlier ones: nothing is lost."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Held:
         ids, attempts = [row[0] for row in claimed], [row[1] for row in claimed]
         stale = rows(
             self.conn,
-            "select scheduler.finish(%s, %s::uuid[], %s::integer[], array_fill('succeeded'::text, array[%s]))",
-            *(self.worker_id, ids, attempts, len(ids)),
+            "select scheduler.finish(%s, %s::uuid[], %s::integer[], %s)",
+            *(self.worker_id, ids, attempts, ["succeeded"] * len(ids)),
         )
         assert stale == []
         return ids
