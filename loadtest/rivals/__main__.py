@@ -35,7 +35,7 @@ def bench(
     """Measures pgtick beside its rivals: all of them, or those named."""
     # As Ctrl-C does: whatever was started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    contestants, left_out = present(names)
+    contestants, left_out = present(names, CONTESTANTS)
     for line in left_out:
         click.echo(line)
     reports = run(contestants, rounds=rounds, kinds=kinds or KINDS, seconds=seconds, dsn=dsn)

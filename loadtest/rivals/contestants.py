@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -28,16 +28,18 @@ class Contestant:
     note: str
     command: Callable[[], list[str]]
     """Returns its program, without the verb; raises MissingError."""
-    jobs: int
+    jobs: int = 0
     """To enqueue and drain in a round: a second's work or more."""
-    queue: str
+    queue: str = ""
     """The table that its claims lock rows of."""
-    left: str
+    left: str = ""
     """SQL: whether a job is left that has not ended."""
-    kept: str
+    kept: str = ""
     """SQL: how many ended jobs it remembers."""
-    claimers: int
+    claimers: int = 0
     """How many of its sessions wait when nobody gets at the queue."""
+    fill: str = ""
+    """SQL: makes $rows ended jobs; none where it keeps nothing."""
     keeps: bool = True
     is_ours: bool = False
     has_latency: bool = True
@@ -156,10 +158,68 @@ CONTESTANTS = (
 )
 
 
-def present(names: tuple[str, ...]) -> tuple[list[Contestant], list[str]]:
+# In the closed loop, everyone by the calls that its worker makes, and the plainest queue beside them.
+FLAT = (
+    Contestant(
+        name=US,
+        note="enqueue_many(), claim(), finish()",
+        command=_ours("pgtick_functions"),
+        # Over the last seven days, a partition each, in the order of their ids.
+        fill="""
+            select scheduler_internal.ensure_partition('history', current_date - d)
+            from generate_series(0, 7) d;
+            insert into scheduler_internal.history
+                (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, rank, origin,
+                 final, status, queue, job_type, target, payload, result)
+            select scheduler_internal.new_id((n % 16)::integer, at), n % 16, 1, at, at, at, at, 0, 'e',
+                   true, 'succeeded', 'default', 'python', '{"handler": "noop"}', '{"order": 1234567}',
+                   '{"done": true}'
+            from generate_series(1, $rows) n,
+                 lateral (select now() - interval '7 days' * (1 - n::float8 / $rows)) t(at)
+            """,
+    ),
+    Contestant(
+        name="plain SKIP LOCKED",
+        note="one table, three statements",
+        command=_ours("skip_locked"),
+        fill="""
+            insert into history
+            select -n, 0, now(), 'done', 1, now(), now(), '{"order": 1234567}'
+            from generate_series(1, $rows) n
+            """,
+    ),
+    Contestant(
+        name="graphile-worker",
+        note="addJobs, the statements of its local queue and its batches",
+        command=_node("graphile_worker"),
+    ),
+    Contestant(
+        name="pg-boss",
+        note="insert, fetch, complete",
+        command=_node("pg_boss"),
+        fill="""
+            insert into pgboss.job (name, state, data, created_on, started_on, completed_on)
+            select 'noop', 'completed', '{"order": 1234567}', now(), now(), now()
+            from generate_series(1, $rows)
+            """,
+    ),
+    Contestant(
+        name="PgQueuer",
+        note="enqueue, dequeue, log_jobs",
+        command=_python("pgqueuer"),
+        fill="""
+            insert into pgqueuer_log (job_id, status, entrypoint, priority)
+            select -n, s::pgqueuer_status, 'noop', 0
+            from generate_series(1, $rows) n, unnest('{queued,picked,successful}'::text[]) s
+            """,
+    ),
+)
+
+
+def present(names: Sequence[str], contestants: Sequence[Contestant]) -> tuple[list[Contestant], list[str]]:
     """Returns the chosen contestants (none chosen: all), and a line for each whose tools are missing."""
     found, left_out = [], []
-    for contestant in CONTESTANTS:
+    for contestant in contestants:
         if names and contestant.name not in names:
             continue
         try:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
-from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
 from loadtest.figures import Figure, Report, Target, percentile, server_settings
 from loadtest.rivals.contestants import US, Contestant
+from loadtest.rivals.database import fresh
 from loadtest.rivals.turns import BATCH, PROCESSES, RATE, Place, Throughput, latency, throughput
 from loadtest.server import Database, database
 
@@ -110,17 +108,9 @@ def _waited(name: str, waited: dict[str, list[list[float]]]) -> Iterator[Figure]
 
 @contextmanager
 def _place(db: Database, contestant: Contestant) -> Iterator[Place]:
-    """Has a database of its own for a rival while the block runs, on the same server; ours is there."""
+    """Has a database of its own for a rival while the block runs; ours is there, logins included."""
     if contestant.is_ours:
         yield Place(contestant, db.conninfo, db.worker_conninfo, db.is_local)
         return
-    name = f"{conninfo_to_dict(db.conninfo)['dbname']}_{contestant.name.replace('-', '_').lower()}"
-    with db.connect() as conn:
-        conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    try:
-        conninfo = make_conninfo(db.conninfo, dbname=name)
-        contestant.run("install", conninfo=conninfo)
+    with fresh(db, contestant) as conninfo:
         yield Place(contestant, conninfo, conninfo, db.is_local)
-    finally:
-        with db.connect() as conn:
-            conn.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

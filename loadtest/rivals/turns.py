@@ -6,7 +6,7 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,7 @@ def throughput(place: Place) -> Throughput:
         enqueue_seconds = _enqueue(place)
         enqueued_at = _wal_position(conn)
         # Autovacuum would have done it by the time that a queue is so long.
-        conn.execute("analyze")
+        os.environ.get("NOANALYZE") or conn.execute("analyze")
         with working(place) as processes, connect(place.conninfo) as gate:
             _hold_until_all_wait(conn, gate, contestant)
             analyzed_at = _wal_position(conn)
@@ -130,36 +130,49 @@ def working(place: Place, **environ: str) -> Iterator[list[subprocess.Popen[byte
             raise RuntimeError(f"{contestant.name} died: {log.read()[-2000:].decode(errors='replace')}")
 
 
-def _enqueue(place: Place) -> float:
-    """Returns the seconds from the moment when all processes are ready until the last is done."""
-    contestant = place.contestant
-    share = contestant.jobs // PROCESSES
+@contextmanager
+def start_together(
+    contestant: Contestant, conninfo: str, arguments: Sequence[str], *, count: int
+) -> Iterator[tuple[list[subprocess.Popen[str]], Callable[[], None]]]:
+    """Starts processes that wait, all connected, for the returned function to be called."""
     processes = [
         subprocess.Popen(
-            [*contestant.command(), "enqueue", str(share), str(BATCH)],
-            env=contestant.environ(place.conninfo),
+            [*contestant.command(), *arguments],
+            env=contestant.environ(conninfo),
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        for _ in range(PROCESSES)
+        for _ in range(count)
     ]
-    try:
-        for process in processes:
-            _expect(process, "ready")
-        started = time.monotonic()
+
+    def go() -> None:
         for process in processes:
             assert process.stdin is not None  # noqa: S101 - a pipe
             process.stdin.write("go\n")
             process.stdin.flush()
+
+    try:
+        for process in processes:
+            _expect(process, "ready")
+        yield processes, go
+    finally:
+        for process in processes:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate()
+
+
+def _enqueue(place: Place) -> float:
+    """Returns the seconds from the moment when all processes are ready until the last is done."""
+    arguments = ("enqueue", str(place.contestant.jobs // PROCESSES), str(BATCH))
+    with start_together(place.contestant, place.conninfo, arguments, count=PROCESSES) as (processes, go):
+        started = time.monotonic()
+        go()
         for process in processes:
             _expect(process, "done")
         return time.monotonic() - started
-    finally:
-        for process in processes:
-            process.kill() if process.poll() is None else None
-            process.communicate()
 
 
 def _expect(process: subprocess.Popen[str], word: str) -> None:

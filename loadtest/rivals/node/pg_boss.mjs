@@ -23,6 +23,12 @@ await run({
   connect: () => start({ supervise: false, schedule: false }),
   enqueue: (payloads) => boss.insert(QUEUE, payloads.map((data) => ({ data }))),
   enqueueOne: (payload) => boss.send(QUEUE, payload),
+  async cycle(payloads) {
+    await this.enqueue(payloads);
+    const jobs = await boss.fetch(QUEUE, { batchSize: payloads.length });
+    if (jobs.length) await boss.complete(QUEUE, jobs.map((job) => job.id));
+    return jobs.length;
+  },
   async work() {
     await start({ useListenNotify: true, schedule: false });
     const options = { batchSize: 1000, localConcurrency: 2, burstWhenBatchFull: true };

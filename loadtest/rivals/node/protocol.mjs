@@ -1,8 +1,9 @@
 // The verbs that every contestant's program knows; the same as in ../programs/protocol.py.
 //
-//   install | enqueue JOBS BATCH | trickle RATE SECONDS | work
+//   install | enqueue JOBS BATCH | trickle RATE SECONDS | work | loop BATCH SECONDS SLICE
 //
-// enqueue connects, says "ready", waits for a line, enqueues and says "done".
+// enqueue connects, says "ready", waits for a line, enqueues and says "done". loop does likewise: it enqueues,
+// claims and finishes a batch again and again, and at the end says how many in each slice of time.
 
 import { appendFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -20,9 +21,16 @@ export function noop(payload) {
 }
 
 export async function run(program) {
-  const [verb, first, second] = process.argv.slice(2);
-  await verbs[verb](program, Number(first), Number(second));
+  const [verb, ...numbers] = process.argv.slice(2);
+  await verbs[verb](program, ...numbers.map(Number));
   if (verb !== "work") process.exit(0);
+}
+
+const payloads = (size) => Array.from({ length: size }, (_, number) => ({ order: 1_000_000 + number }));
+
+async function beReady() {
+  console.log("ready");
+  await createInterface({ input: process.stdin })[Symbol.asyncIterator]().next();
 }
 
 const verbs = {
@@ -30,13 +38,8 @@ const verbs = {
 
   async enqueue(program, jobs, batch) {
     await program.connect();
-    console.log("ready");
-    const lines = createInterface({ input: process.stdin });
-    await lines[Symbol.asyncIterator]().next();
-    for (let done = 0; done < jobs; done += batch) {
-      const size = Math.min(batch, jobs - done);
-      await program.enqueue(Array.from({ length: size }, (_, number) => ({ order: 1_000_000 + number })));
-    }
+    await beReady();
+    for (let done = 0; done < jobs; done += batch) await program.enqueue(payloads(Math.min(batch, jobs - done)));
     console.log("done");
   },
 
@@ -49,6 +52,20 @@ const verbs = {
       await sleep(Math.max(0, due - now()));
       await program.enqueueOne({ order: 1_000_000, sent: now() });
     }
+  },
+
+  async loop(program, batch, seconds, slice) {
+    await program.connect();
+    const done = Array(Math.round(seconds / slice)).fill(0);
+    await beReady();
+    const started = now();
+    for (;;) {
+      const finished = await program.cycle(payloads(batch));
+      const number = Math.floor((now() - started) / 1000 / slice);
+      if (number >= done.length) break;
+      done[number] += finished;
+    }
+    console.log(JSON.stringify(done));
   },
 
   async work(program) {

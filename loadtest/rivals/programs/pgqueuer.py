@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
+from datetime import timedelta
 from typing import Any
 
 import asyncpg
 import uvloop
 from pgqueuer import PgQueuer
 from pgqueuer.db import AsyncpgDriver, AsyncpgPoolDriver
+from pgqueuer.ports.repository import EntrypointExecutionParameter
 from pgqueuer.queries import Queries
 
 from loadtest.rivals.programs.protocol import Payload, Program, noop, run
@@ -22,6 +25,8 @@ from loadtest.rivals.programs.protocol import Payload, Program, noop, run
 
 class PgQueuerProgram(Program):
     """Its documented use: asyncpg, uvloop, LISTEN."""
+
+    _id = uuid.uuid4()
 
     async def install(self) -> None:
         """Make the tables; all of them logged, as is its default."""
@@ -40,6 +45,19 @@ class PgQueuerProgram(Program):
     async def enqueue_one(self, payload: Payload) -> None:
         """Enqueue one."""
         await self._queries.enqueue("noop", _encode(payload))
+
+    async def cycle(self, payloads: list[Payload]) -> int:
+        """Do what its queue manager does, without the tasks between."""
+        await self.enqueue(payloads)
+        jobs = await self._queries.dequeue(
+            batch_size=len(payloads),
+            entrypoints={"noop": EntrypointExecutionParameter(concurrency_limit=0)},
+            queue_manager_id=self._id,
+            global_concurrency_limit=None,
+            heartbeat_timeout=timedelta(seconds=30),
+        )
+        await self._queries.log_jobs([(job, "successful", None) for job in jobs])
+        return len(jobs)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Run the queue manager; without a limit per entrypoint the claim is a plain one."""

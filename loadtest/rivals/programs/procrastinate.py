@@ -60,5 +60,5 @@ async def _noop(**payload: Any) -> None:
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.WARNING)
+    logging.basicConfig(level=logging.ERROR)
     uvloop.run(run(ProcrastinateProgram()))

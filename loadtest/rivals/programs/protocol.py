@@ -1,14 +1,18 @@
 """The verbs that every contestant's program knows; the same as in ../node/protocol.mjs.
 
-install | enqueue JOBS BATCH | trickle RATE SECONDS | work
+install | enqueue JOBS BATCH | trickle RATE SECONDS | work | loop BATCH SECONDS SLICE
 
-enqueue connects, says "ready", waits for a line, enqueues and says "done". The rivals' programs run in an
-environment without pgtick: nothing here may import more than the standard library.
+enqueue connects, says "ready", waits for a line, enqueues and says "done". loop does likewise: it enqueues,
+claims and finishes a batch again and again, and at the end says how many in each slice of time.
+
+The rivals' programs run in an environment without pgtick: nothing here may import more than the standard
+library.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -46,6 +50,10 @@ class Program(ABC):
     async def work(self, stop: asyncio.Event) -> None:
         """Run jobs until told to stop."""
 
+    async def cycle(self, payloads: list[Payload]) -> int:
+        """Enqueue a batch, claim as many and finish them, by the calls that a worker makes."""
+        raise NotImplementedError
+
 
 def noop(payload: Payload) -> None:
     """Do what a job does: nothing. The trickle's jobs also note how many milliseconds they waited."""
@@ -63,6 +71,10 @@ async def run(program: Program) -> None:
         await _enqueue(program, jobs=int(numbers[0]), batch=int(numbers[1]))
     elif verb == "trickle":
         await _trickle(program, rate=float(numbers[0]), seconds=float(numbers[1]))
+    elif verb == "loop":
+        await _loop(
+            program, batch=int(numbers[0]), seconds=float(numbers[1]), slice_seconds=float(numbers[2])
+        )
     elif verb == "work":
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -89,6 +101,22 @@ async def _trickle(program: Program, *, rate: float, seconds: float) -> None:
         due += random.expovariate(rate)
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         await program.enqueue_one({"order": 1_000_000, "sent": _now_ms()})
+
+
+async def _loop(program: Program, *, batch: int, seconds: float, slice_seconds: float) -> None:
+    await program.connect()
+    payloads = [{"order": 1_000_000 + number} for number in range(batch)]
+    done = [0] * round(seconds / slice_seconds)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    started = time.monotonic()
+    while True:
+        finished = await program.cycle(payloads)
+        number = int((time.monotonic() - started) / slice_seconds)
+        if number >= len(done):
+            break
+        done[number] += finished
+    print(json.dumps(done), flush=True)
 
 
 def _now_ms() -> float:
