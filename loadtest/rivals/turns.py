@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,8 @@ from loadtest.server import connect
 
 PROCESSES = 2
 BATCH = 1000
+# What the workers run first is a third as much: V8 and the caches of the sessions take that long to get warm.
+WARM_UP = 3
 RATE = 20
 
 _GATHER_SECONDS = 30.0
@@ -50,34 +53,36 @@ class Throughput(NamedTuple):
 
 
 def throughput(place: Place) -> Throughput:
-    """Has two processes enqueue and then two drain."""
-    contestant = place.contestant
+    """Has two processes enqueue while two warm workers are halted, and then these drain."""
+    contestant, jobs = place.contestant, place.contestant.jobs
     with connect(place.conninfo) as conn:
+        _enqueue(place, jobs // WARM_UP)
         conn.execute("vacuum (analyze)")
-        kept = _value(conn, contestant.kept)
-        position = _wal_position(conn)
-        enqueue_seconds = _enqueue(place)
-        enqueued_at = _wal_position(conn)
-        # Autovacuum would have done it by the time that a queue is so long.
-        os.environ.get("NOANALYZE") or conn.execute("analyze")
-        with working(place) as processes, connect(place.conninfo) as gate:
-            _hold_until_all_wait(conn, gate, contestant)
+        with working_together(place, conn) as workers:
+            _drain(conn, contestant)
+            conn.execute("vacuum (analyze)")
+            kept = _value(conn, contestant.kept)
+            position = _wal_position(conn)
+            enqueue_seconds = _enqueue(place, jobs, halted=workers)
+            enqueued_at = _wal_position(conn)
+            # Autovacuum would have done it by the time that a queue is so long.
+            conn.execute("analyze")
             analyzed_at = _wal_position(conn)
-            before = _processor(conn, place, processes)
-            gate.execute("rollback")
+            before = _processor(conn, place, workers)
+            _signal(workers, signal.SIGCONT)
             drain_seconds = _drain(conn, contestant)
-            after = _processor(conn, place, processes)
+            after = _processor(conn, place, workers)
             drained_at = _wal_position(conn)
         kept = _value(conn, contestant.kept) - kept
-    if kept != (contestant.jobs if contestant.keeps else 0):
-        raise RuntimeError(f"{contestant.name} remembers {kept} of {contestant.jobs} jobs")
+    if kept != (jobs if contestant.keeps else 0):
+        raise RuntimeError(f"{contestant.name} remembers {kept} of {jobs} jobs")
     return Throughput(
-        enqueued=contestant.jobs / enqueue_seconds,
-        drained=contestant.jobs / drain_seconds,
-        enqueue_wal=(enqueued_at - position) / contestant.jobs,
-        drain_wal=(drained_at - analyzed_at) / contestant.jobs,
-        worker_seconds=before and after and (after[0] - before[0]) / contestant.jobs,
-        server_seconds=before and after and (after[1] - before[1]) / contestant.jobs,
+        enqueued=jobs / enqueue_seconds,
+        drained=jobs / drain_seconds,
+        enqueue_wal=(enqueued_at - position) / jobs,
+        drain_wal=(drained_at - analyzed_at) / jobs,
+        worker_seconds=before and after and (after[0] - before[0]) / jobs,
+        server_seconds=before and after and (after[1] - before[1]) / jobs,
     )
 
 
@@ -119,6 +124,7 @@ def working(place: Place, **environ: str) -> Iterator[list[subprocess.Popen[byte
         finally:
             for process in processes:
                 process.terminate()
+                process.send_signal(signal.SIGCONT)  # in case that it is halted
             for process in processes:
                 try:
                     process.wait(_STOP_SECONDS)
@@ -164,15 +170,21 @@ def start_together(
             process.communicate()
 
 
-def _enqueue(place: Place) -> float:
+def _enqueue(place: Place, jobs: int, *, halted: Sequence[subprocess.Popen[bytes]] = ()) -> float:
     """Returns the seconds from the moment when all processes are ready until the last is done."""
-    arguments = ("enqueue", str(place.contestant.jobs // PROCESSES), str(BATCH))
+    arguments = ("enqueue", str(jobs // PROCESSES), str(BATCH))
     with start_together(place.contestant, place.conninfo, arguments, count=PROCESSES) as (processes, go):
+        _signal(halted, signal.SIGSTOP)
         started = time.monotonic()
         go()
         for process in processes:
             _expect(process, "done")
         return time.monotonic() - started
+
+
+def _signal(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in processes:
+        process.send_signal(number)
 
 
 def _expect(process: subprocess.Popen[str], word: str) -> None:
@@ -182,21 +194,26 @@ def _expect(process: subprocess.Popen[str], word: str) -> None:
         raise RuntimeError(f"{process.args!r} said {line!r} instead of {word!r}")
 
 
-def _hold_until_all_wait(
-    conn: psycopg.Connection[Any], gate: psycopg.Connection[Any], contestant: Contestant
-) -> None:
-    """Locks the queue until every worker has started, connected and waits at it: they begin as one."""
-    gate.execute("begin")
-    gate.execute(sql.SQL("lock table {} in access exclusive mode").format(_name(contestant.queue)))
+@contextmanager
+def working_together(place: Place, conn: psycopg.Connection[Any]) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Has its workers run; the queue is locked until all of them have come for jobs."""
+    with connect(place.conninfo) as gate, gate.transaction():
+        gate.execute(sql.SQL("lock table {} in access exclusive mode").format(_name(place.contestant.queue)))
+        with ExitStack() as stack:
+            workers = stack.enter_context(working(place))
+            _wait_for_claimers(conn, place.contestant)
+            kept_open = stack.pop_all()
+    with kept_open:
+        yield workers
+
+
+def _wait_for_claimers(conn: psycopg.Connection[Any], contestant: Contestant) -> None:
+    query = (
+        "select count(*) from pg_stat_activity where datname = current_database() "
+        "and backend_type = 'client backend' and wait_event_type = 'Lock'"
+    )
     give_up_at = time.monotonic() + _GATHER_SECONDS
-    while (
-        _value(
-            conn,
-            "select count(*) from pg_stat_activity where datname = current_database() "
-            "and backend_type = 'client backend' and wait_event_type = 'Lock'",
-        )
-        < contestant.claimers
-    ):
+    while _value(conn, query) < contestant.claimers:
         if time.monotonic() > give_up_at:
             raise RuntimeError(f"{contestant.name}: its workers do not come for jobs")
         time.sleep(0.05)
