@@ -18,6 +18,7 @@ from loadtest.rivals.tools import MissingError
 ROOT = Path(__file__).parent.parent.parent
 PROGRAMS = "loadtest.rivals.programs"
 US = "pgtick"
+FUNCTIONS = "pgtick, functions only"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +104,7 @@ CONTESTANTS = (
         is_ours=True,
     ),
     Contestant(
-        name="pgtick, functions only",
+        name=FUNCTIONS,
         note="claim() and finish() in batches of 1000, 2 processes, no worker",
         command=_ours("pgtick_functions"),
         jobs=40_000,

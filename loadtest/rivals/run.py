@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from loadtest.figures import Figure, Report, Target, percentile, server_settings
-from loadtest.rivals.contestants import US, Contestant
+from loadtest.rivals.contestants import FUNCTIONS, US, Contestant
 from loadtest.rivals.database import fresh
 from loadtest.rivals.turns import BATCH, PROCESSES, RATE, Place, Throughput, latency, throughput
 from loadtest.server import Database, database
@@ -71,23 +71,25 @@ def _spent(name: str, spent: list[Throughput]) -> list[Figure]:
 
 def _against(rival: Contestant, spent: dict[str, list[Throughput]]) -> Iterator[Figure]:
     """Ratios of ours to a rival's in the same round."""
-    ours = spent.get(US, [])
-    if rival.is_ours or not ours:
+    if rival.is_ours:
         return
-    pairs = list(zip(ours, spent[rival.name], strict=True))
-    least = DRAIN_TARGETS.get(rival.name)
-    yield Figure(
-        name=f"enqueue, {US} against {rival.name}",
-        unit="ratio",
-        values=[o.enqueued / r.enqueued for o, r in pairs],
-        target=Target(1.0, "at least"),
-    )
-    yield Figure(
-        name=f"drain, {US} against {rival.name}",
-        unit="ratio",
-        values=[o.drained / r.drained for o, r in pairs],
-        target=None if least is None else Target(least, "at least"),
-    )
+    for us in (US, FUNCTIONS):
+        pairs = list(zip(spent.get(us, []), spent[rival.name], strict=False))
+        least = DRAIN_TARGETS[rival.name] if us == US else None
+        if pairs and us == US:
+            yield Figure(
+                name=f"enqueue, {us} against {rival.name}",
+                unit="ratio",
+                values=[o.enqueued / r.enqueued for o, r in pairs],
+                target=Target(1.0, "at least"),
+            )
+        if pairs:
+            yield Figure(
+                name=f"drain, {us} against {rival.name}",
+                unit="ratio",
+                values=[o.drained / r.drained for o, r in pairs],
+                target=Target(least, "at least") if least is not None else None,
+            )
 
 
 def _waited(name: str, waited: dict[str, list[list[float]]]) -> Iterator[Figure]:
