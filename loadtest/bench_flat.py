@@ -28,9 +28,9 @@ from loadtest.server import connect, database
 
 PROCESSES = 4
 BATCH = 100
-# How much of the time the transaction is held.
+# How much of the time the transaction is held, and what is then added to the names.
 HELD = {"none": 0.0, "half": 0.5, "all": 1.0}
-HELD_SUFFIX = ", held"
+SUFFIX = {"none": "", "half": ", held for half", "all": ", held"}
 # The last slice against the first.
 TARGETS = {"none": Target(0.8, "at least"), "half": Target(0.65, "at least"), "all": None}
 
@@ -45,9 +45,7 @@ class Flat(NamedTuple):
     @property
     def name(self) -> str:
         """Its name in tables and plots."""
-        return (
-            self.contestant.name + {"none": "", "half": ", held for half of it", "all": ", held"}[self.held]
-        )
+        return self.contestant.name + SUFFIX[self.held]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -113,7 +111,7 @@ def bench(
     if svg_path is not None:
         title = f"jobs a second, {note}"
         lines = {result.name: result.rates for result in results}
-        svg_path.write_text(plot(lines, slice_seconds=slice_seconds, title=title, dashed=HELD_SUFFIX))
+        svg_path.write_text(plot(lines, slice_seconds=slice_seconds, title=title, dashed=SUFFIX["all"]))
 
 
 def _figures(result: Flat) -> Iterator[Figure]:
