@@ -108,7 +108,7 @@ def _pgtick(cluster: Cluster, schedules: int) -> list[float]:
             "where fire_at = to_timestamp(%s)",
             [minute],
         ).fetchall()
-        conn.execute("select scheduler.delete_job(name) from scheduler.jobs")
+        conn.execute("select scheduler.delete_job(job_id) from scheduler.jobs")
     return _complete("pgtick", [row[0] for row in rows], schedules)
 
 

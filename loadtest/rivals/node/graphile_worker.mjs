@@ -5,6 +5,12 @@
 import { Logger, makeWorkerUtils, run as runWorker } from "graphile-worker";
 import { databaseUrl, noop, run } from "./protocol.mjs";
 
+// add_jobs() as the documentation shows it for SQL: half as fast again as the library's addJobs(), which also
+// brings every job back.
+const ENQUEUE = `
+  select count(*) from graphile_worker.add_jobs(array(
+    select row('noop', p, null, null, null, null, null, null)::graphile_worker.job_spec
+    from json_array_elements($1::json) p))`;
 // What its local queue and its batches of completions send (dist/sql/getJobs.js and completeJobs.js), for jobs
 // without a queue name.
 const CLAIM = `
@@ -34,7 +40,7 @@ const COMPLETE = `
   delete from graphile_worker._private_jobs as jobs using unnest($1::bigint[]) n(n) where id = n`;
 
 const logger = new Logger(() => () => {});
-let utils;
+let utils, taskIds;
 
 await run({
   async install() {
@@ -44,12 +50,16 @@ await run({
     utils = await makeWorkerUtils({ connectionString: databaseUrl, logger });
     await utils.withPgClient((client) => client.query("select"));
   },
-  enqueue: (payloads) => utils.addJobs(payloads.map((payload) => ({ identifier: "noop", payload }))),
+  enqueue: (payloads) =>
+    utils.withPgClient((client) =>
+      client.query({ name: "enqueue", text: ENQUEUE, values: [JSON.stringify(payloads)] }),
+    ),
   enqueueOne: (payload) => utils.addJob("noop", payload),
   async cycle(payloads) {
-    const jobs = await this.enqueue(payloads);
+    await this.enqueue(payloads);
     return utils.withPgClient(async (client) => {
-      const values = [`loop_${process.pid}`, [jobs[0].task_id], payloads.length];
+      taskIds ??= (await client.query("select id from graphile_worker._private_tasks")).rows.map((row) => row.id);
+      const values = [`loop_${process.pid}`, taskIds, payloads.length];
       const { rows } = await client.query({ name: "claim", text: CLAIM, values });
       await client.query({ name: "complete", text: COMPLETE, values: [rows.map((row) => row.id)] });
       return rows.length;
