@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from loadtest.figures import Report
 from loadtest.rivals.contestants import CONTESTANTS, present
 from loadtest.rivals.run import KINDS, run
 
@@ -38,12 +39,16 @@ def bench(
     contestants, left_out = present(names, CONTESTANTS)
     for line in left_out:
         click.echo(line)
-    reports = run(contestants, rounds=rounds, kinds=kinds or KINDS, seconds=seconds, dsn=dsn)
-    for report in reports:
-        click.echo(report.table() + "\n")
-    if json_path is not None:
-        documents = [report.document() | {"left_out": left_out} for report in reports]
-        json_path.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+    reports: list[Report] = []
+    try:
+        for reports in run(contestants, rounds=rounds, kinds=kinds or KINDS, seconds=seconds, dsn=dsn):
+            if json_path is not None:
+                documents = [report.document() | {"left_out": left_out} for report in reports]
+                json_path.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
+    finally:
+        # Whatever ends it, the rounds that are done count.
+        for report in reports:
+            click.echo(report.table() + "\n")
 
 
 if __name__ == "__main__":

@@ -20,12 +20,14 @@ DRAIN_TARGETS = {"graphile-worker": 1.0, "pg-boss": 1.8, "PgQueuer": 1.8, "Procr
 
 def run(
     contestants: Sequence[Contestant], *, rounds: int, kinds: Sequence[str], seconds: float, dsn: str | None
-) -> list[Report]:
-    """Measures round by round; each round begins with another contestant."""
+) -> Iterator[list[Report]]:
+    """Measures round by round, beginning with another contestant each time; says after each what is known."""
     spent: dict[str, list[Throughput]] = {contestant.name: [] for contestant in contestants}
     waited: dict[str, list[list[float]]] = {contestant.name: [] for contestant in contestants}
     with ExitStack() as stack:
         db = stack.enter_context(database(dsn))
+        with db.connect() as conn:
+            settings = server_settings(conn)
         places = [stack.enter_context(_place(db, contestant)) for contestant in contestants]
         for number in range(rounds):
             for place in places[number % len(places) :] + places[: number % len(places)]:
@@ -33,19 +35,19 @@ def run(
                     spent[place.contestant.name].append(throughput(place))
                 if "latency" in kinds and place.contestant.has_latency:
                     waited[place.contestant.name].append(latency(place, seconds))
-        with db.connect() as conn:
-            settings = server_settings(conn)
-    reports = []
-    if "throughput" in kinds:
-        figures = [figure for c in contestants for figure in _spent(c.name, spent[c.name])]
-        figures += [figure for c in contestants for figure in _against(c, spent)]
-        note = f"{PROCESSES} processes, batches of {BATCH}, no-op jobs"
-        reports.append(Report(benchmark="rivals", note=note, settings=settings, figures=figures))
-    if "latency" in kinds:
-        figures = [figure for c in contestants for figure in _waited(c.name, waited)]
-        note = f"enqueue to start, {RATE} a second for {seconds:g} s, {PROCESSES} worker processes"
-        reports.append(Report(benchmark="rivals' latency", note=note, settings=settings, figures=figures))
-    return reports
+            reports = []
+            if "throughput" in kinds:
+                figures = [figure for c in contestants for figure in _spent(c.name, spent[c.name])]
+                figures += [figure for c in contestants for figure in _against(c, spent)]
+                note = f"{PROCESSES} processes, batches of {BATCH}, no-op jobs"
+                reports.append(Report(benchmark="rivals", note=note, settings=settings, figures=figures))
+            if "latency" in kinds:
+                figures = [figure for c in contestants for figure in _waited(c.name, waited)]
+                note = f"enqueue to start, {RATE} a second for {seconds:g} s, {PROCESSES} worker processes"
+                reports.append(
+                    Report(benchmark="rivals' latency", note=note, settings=settings, figures=figures)
+                )
+            yield reports
 
 
 def _spent(name: str, spent: list[Throughput]) -> list[Figure]:
