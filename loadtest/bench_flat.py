@@ -23,6 +23,7 @@ from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.rivals.contestants import FLAT, US, Contestant, present
 from loadtest.rivals.database import fresh
 from loadtest.rivals.plot import plot
+from loadtest.rivals.tools import versions
 from loadtest.rivals.turns import start_together
 from loadtest.server import connect, database
 
@@ -106,6 +107,7 @@ def bench(
             "slice_seconds": slice_seconds,
             "slices": slices,
             "left_out": left_out,
+            "versions": versions(),
         }
         json_path.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
     if svg_path is not None:

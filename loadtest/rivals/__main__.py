@@ -12,6 +12,7 @@ import click
 from loadtest.figures import Report
 from loadtest.rivals.contestants import CONTESTANTS, present
 from loadtest.rivals.run import KINDS, run
+from loadtest.rivals.tools import versions
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,11 +40,12 @@ def bench(
     contestants, left_out = present(names, CONTESTANTS)
     for line in left_out:
         click.echo(line)
+    more = {"left_out": left_out, "versions": versions()}
     reports: list[Report] = []
     try:
         for reports in run(contestants, rounds=rounds, kinds=kinds or KINDS, seconds=seconds, dsn=dsn):
             if json_path is not None:
-                documents = [report.document() | {"left_out": left_out} for report in reports]
+                documents = [report.document() | more for report in reports]
                 json_path.write_text(json.dumps(documents, indent=2, ensure_ascii=False) + "\n")
     finally:
         # Whatever ends it, the rounds that are done count.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,17 @@ def python() -> str:
     install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _install(PYTHON.parent.parent / ".installed", requirements, [*install, "-r", str(requirements)])
     return str(PYTHON)
+
+
+def versions() -> dict[str, str]:
+    """Returns what is pinned, and which node runs it."""
+    pins = dict(json.loads((NODE / "package.json").read_text())["dependencies"])
+    lines = (HERE / "requirements.txt").read_text().splitlines()
+    pins |= dict(line.split("==") for line in lines if "==" in line)
+    if program := shutil.which("node"):
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+        pins["node"] = said.stdout.strip().removeprefix("v")
+    return pins
 
 
 def _install(stamp: Path, pins: Path, command: list[str]) -> None:
