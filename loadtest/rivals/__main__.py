@@ -38,7 +38,7 @@ def bench(
     # As Ctrl-C does: whatever was started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     contestants, left_out = present(names, CONTESTANTS)
-    for line in left_out:
+    for line in [f"{c.name}: {c.note}" for c in contestants] + left_out:
         click.echo(line)
     more = {"left_out": left_out, "versions": versions()}
     reports: list[Report] = []
