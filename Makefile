@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-variants check format bench bench-api load db-reset
+.PHONY: help install up test test-variants check format bench bench-api bench-rivals bench-flat load db-reset
 
 help: ## Lists what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,12 @@ bench: install ## Measures ticks, claims and lateness on this machine
 bench-api: install ## Measures the API beside a bare Litestar route, and while Redis is in trouble
 	@$(BIN)/python -m loadtest.bench_api
 	@$(BIN)/python -m loadtest.bench_outage
+
+bench-rivals: install ## Measures pgtick beside graphile-worker, pg-boss, PgQueuer and Procrastinate (needs node)
+	@$(BIN)/python -m loadtest.rivals
+
+bench-flat: install ## Measures how the rate holds under full load, beside rivals, without and with a held transaction
+	@$(BIN)/python -m loadtest.bench_flat
 
 load: install ## Puts the mixed load of 10,000 requests a minute on all of it (locust)
 	@$(BIN)/python -m loadtest.load

@@ -1,0 +1,1 @@
+"""The rivals beside us, on one server and in one run."""
