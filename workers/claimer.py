@@ -15,7 +15,7 @@ from workers.looper import Looper, Outage, jitter
 from workers.runner import Runner
 from workers.settings import Settings
 
-# Woken earlier by whatever it waits for: a free place, a lease.
+# Woken earlier by whatever it waits for: a free place, a lease, a finisher that catches up.
 WAIT_SECONDS = 0.5
 NO_LEASE = "JB001"
 

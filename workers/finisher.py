@@ -38,12 +38,14 @@ class Finisher(Looper):
         lease: Lease,
         forget: Callable[[Run], None],
         is_busy: Callable[[], bool],
+        on_room: Callable[[], None],
     ) -> None:
         super().__init__(outage)
         self._link = link
         self._lease = lease
         self._forget = forget
         self._is_busy = is_busy
+        self._on_room = on_room
         self._ended: deque[tuple[Run, Outcome]] = deque()
         self._unbegun: list[Run] = []
         self._empty = asyncio.Event()
@@ -128,6 +130,7 @@ class Finisher(Looper):
             self._done([(run, outcome)], stale)
 
     def _done(self, batch: list[tuple[Run, Outcome]], stale: set[tuple[Any, int]]) -> None:
+        was_overloaded = self.overloaded
         for run, _ in batch:
             # The lease may have been lost meanwhile, and the queue with it.
             if self._ended and self._ended[0][0] is run:
@@ -138,6 +141,8 @@ class Finisher(Looper):
                 self._log.warning(
                     "refused as stale: another attempt owns the execution, or it has ended", **ids(run)
                 )
+        if was_overloaded and not self.overloaded:
+            self._on_room()
 
     async def _release(self) -> None:
         batch = list(self._unbegun)

@@ -99,6 +99,7 @@ class Worker:
             lease=lease,
             forget=self._runner.forget,
             is_busy=lambda: self._runner.busy,
+            on_room=lambda: self._claimer.wake(),
         )
         self._claimer = Claimer(
             self._links["claimer"],

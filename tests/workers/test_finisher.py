@@ -28,9 +28,18 @@ class Bench:
         self.schedule = schedule
         self.lease = Lease(seconds=10)
         self.forgotten: list[Run] = []
+        self.rooms = 0
         self.finisher = Finisher(
-            link, Outage(), lease=self.lease, forget=self.forgotten.append, is_busy=lambda: False
+            link,
+            Outage(),
+            lease=self.lease,
+            forget=self.forgotten.append,
+            is_busy=lambda: False,
+            on_room=self._note_room,
         )
+
+    def _note_room(self) -> None:
+        self.rooms += 1
 
     async def claim(self, count: int) -> list[Run]:
         """Claims executions of a handler that nobody runs."""
@@ -78,6 +87,7 @@ async def test_many_ends_are_all_recorded(bench: Bench) -> None:
     assert bench.finisher.overloaded
     await bench.record()
     assert not bench.finisher.overloaded
+    assert bench.rooms == 1  # who waits for that is woken, once
     assert bench.forgotten == runs
     assert bench.schedule.count("succeeded") == 1_200
 
