@@ -21,7 +21,11 @@ begin
     perform from scheduler_internal.claim_sweeps s
     where s.shard = claim_mode.shard and s.next_at <= clock_timestamp()
     for update skip locked;
-    return case when found then 'sweep' else 'bounded' end;
+    return case
+        when found then 'sweep'
+        when v_next_at > clock_timestamp() - interval '10 seconds' then 'bounded'
+        else 'all'  -- whoever sweeps does not come to an end
+    end;
 end;
 $$;
 

@@ -186,6 +186,16 @@ def test_a_claim_that_is_rolled_back_hides_nothing(held: Held) -> None:
     assert held.claim() == made
 
 
+def test_a_sweep_that_does_not_end_hides_nothing(held: Held) -> None:
+    held.work()
+    made = held.enqueue(2, queue="new")
+    held.conn.execute(DUE, [SHARD])
+    with held.other.transaction():
+        assert len(rows(held.other, CLAIM, held.worker_id, 1, ["python"], SHARD)) == 1
+        [seen] = held.claim()
+        assert seen in made
+
+
 def test_it_ends_with_the_dead_rows(held: Held) -> None:
     held.work()
     held.holder.execute("rollback")
