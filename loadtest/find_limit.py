@@ -50,6 +50,7 @@ def find_limit(seconds: int, processes: int, start: int) -> None:
 
 
 def _step(installation: Installation, *, rate: float, seconds: int) -> tuple[Outcome, dict[str, Usage]]:
+    installation.wait_until_idle()
     before = installation.usage()
     outcome = run_locust(
         PROFILE,

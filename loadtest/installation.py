@@ -10,16 +10,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from loadtest.api_server import durable_topology, fill, make_keys
 from loadtest.processes import running
 from loadtest.usage import Usage, usage
 from tests.support.api_process import ApiProcess
 from tests.support.nginx import Nginx
+from tests.support.program import wait_until
 from tests.support.topology import Topology
 
 JOBS = 100
 EXECUTIONS = 10_000
 CLIENTS = 10
+IDLE_SECONDS = 120.0
 
 
 @dataclass
@@ -48,6 +52,17 @@ class Installation:
             self.parts |= {"nginx": [nginx.pid], "api": [api.pid for api in apis]}
             self.url = nginx.url
             yield
+
+    def wait_until_idle(self) -> None:
+        """Waits until the worker has run all there is, so that no profile begins with what another left."""
+        query = """
+            select exists (select from scheduler_internal.running)
+                or exists (select from scheduler_internal.waiting where run_at <= clock_timestamp())
+        """
+        with psycopg.connect(self.topology.conninfo(), autocommit=True) as conn:
+            wait_until(
+                lambda: conn.execute(query).fetchone() == (False,), "an idle worker", seconds=IDLE_SECONDS
+            )
 
     def usage(self) -> dict[str, Usage]:
         """Returns what each part has taken by now."""

@@ -12,12 +12,12 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 from gevent.pool import Group
-from locust import FastHttpUser, stats
+from locust import FastHttpUser, stats, task
 
 RATE = float(os.environ.get("PGTICK_LOAD_RATE", "170"))
 KEYS = os.environ["PGTICK_API_KEYS"].split(",")
@@ -29,16 +29,18 @@ stats.PERCENTILES_TO_CHART = [0.5, 0.95, 0.99]
 
 
 def weighted(weights: Mapping[Callable[[Any], None], int]) -> list[Any]:
-    """Returns tasks, each as often as its weight says."""
-    return [task for task, weight in weights.items() for _ in range(weight)]
+    """Returns the kinds of requests, each as often as its weight says."""
+    return [kind for kind, weight in weights.items() for _ in range(weight)]
 
 
 class Arrivals(FastHttpUser):
-    """All callers of one kind; a task sends a request and does not wait for the answer."""
+    """All callers of one kind."""
 
     abstract = True
     fixed_count = 1
     rate = RATE
+    kinds: Sequence[Callable[[Any], None]] = ()
+    """What they do, each as often as it is there: sends a request and does not wait for the answer."""
     # No request waits for a connection while fewer than so many are under way.
     concurrency = 1000
     # A request that takes longer than this has failed.
@@ -64,9 +66,15 @@ class Arrivals(FastHttpUser):
     def learn(self) -> None:
         """Learns what there is to ask for."""
 
+    @task
+    def send_what_is_due(self) -> None:
+        """Sends all that is planned by now: more than one request where this process was late."""
+        while self._planned <= time.perf_counter():
+            random.choice(self.kinds)(self)
+            self._planned += random.expovariate(self.rate)
+
     def wait_time(self) -> float:
-        """Plans the next request and waits until then; one that is overdue is sent at once."""
-        self._planned += random.expovariate(self.rate)
+        """Returns how long it is until the next request."""
         return max(0.0, self._planned - time.perf_counter())
 
     def send(

@@ -16,7 +16,7 @@ EXECUTIONS_KNOWN = 10_000
 
 
 class Bursts(Reader):
-    """At 170 a second a burst of 2,500 executions about every 2 s."""
+    """At 170 a second a burst of 2,500 executions about every 3 s."""
 
     def enqueue_a_burst(self) -> None:
         """Bulk enqueues, all planned for the same moment."""
@@ -28,4 +28,4 @@ class Bursts(Reader):
     def _remember(self, answer: dict[str, Any]) -> None:
         self.executions = [*self.executions, *answer["execution_ids"]][-EXECUTIONS_KNOWN:]
 
-    tasks = weighted({Reader.look_at_an_execution: 349, enqueue_a_burst: 1})
+    kinds = weighted({Reader.look_at_an_execution: 499, enqueue_a_burst: 1})

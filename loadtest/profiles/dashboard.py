@@ -54,7 +54,7 @@ class Reader(Arrivals):
 class Dashboard(Reader):
     """Overview and lists again and again, a job or an execution now and then."""
 
-    tasks = weighted(
+    kinds = weighted(
         {
             Reader.look_at_statistics: 30,
             Reader.list_executions: 25,

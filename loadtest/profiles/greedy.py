@@ -40,4 +40,4 @@ class Greedy(Arrivals):
         wait = response.headers.get("Retry-After") or ""
         return None if wait.isdecimal() else ValueError(f"429 with Retry-After: {wait!r}")
 
-    tasks = weighted({list_jobs: 1})
+    kinds = weighted({list_jobs: 1})

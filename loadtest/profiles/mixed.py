@@ -30,7 +30,7 @@ class Mixed(Reader):
     def _remember(self, execution: dict[str, Any]) -> None:
         self.executions = [*self.executions[-EXECUTIONS_KNOWN:], execution["execution_id"]]
 
-    tasks = weighted(
+    kinds = weighted(
         {
             Reader.look_at_a_job: 25,
             Reader.look_at_its_executions: 15,
