@@ -64,6 +64,16 @@ class Installation:
                 lambda: conn.execute(query).fetchone() == (False,), "an idle worker", seconds=IDLE_SECONDS
             )
 
+    def written(self) -> tuple[int, int]:
+        """Returns how many executions have ended, and how many bytes of WAL were written, since it began."""
+        query = """
+            select (select count(*) from scheduler_internal.history where final),
+                   (pg_current_wal_lsn() - '0/0')::bigint
+        """
+        with psycopg.connect(self.topology.conninfo()) as conn:
+            ended, wal_bytes = conn.execute(query).fetchone() or (0, 0)
+        return ended, wal_bytes
+
     def usage(self) -> dict[str, Usage]:
         """Returns what each part has taken by now."""
         return usage(self.parts)

@@ -68,26 +68,29 @@ def _run(
     """Runs one profile; returns its section of the report, and the limits that it missed."""
     profile = PROFILES[name]
     herd = Herd(installation.topology, profile.herd) if profile.herd else None
-    variables = {"PGTICK_API_KEYS": ",".join(installation.keys)}
-    limits: dict[str, str] = {}
-    if profile.greed:
-        # A client may send twice what each of the others sends on average, who so never come near.
-        polite = rate / (1 + profile.greed * 2 / CLIENTS)
-        allowed = 2 * polite / CLIENTS
-        limits = dict.fromkeys(CLIENT_LIMITS, f"{allowed:g}:{max(1, round(allowed))}")
-        variables["PGTICK_GREEDY_KEY"] = installation.greedy_key
-        variables["PGTICK_GREEDY_RATE"] = str(rate - polite)
-        rate = polite
+    greedy, limits = _greedy(rate, profile.greed) if profile.greed else (0.0, {})
+    variables = {
+        "PGTICK_API_KEYS": ",".join(installation.keys),
+        "PGTICK_GREEDY_KEY": installation.greedy_key,
+        "PGTICK_GREEDY_RATE": str(greedy),
+    }
     with installation.serving(processes=processes, environ=limits):
         installation.wait_until_idle()
         if herd is not None:
             herd.set_due(in_seconds=HERD_AFTER_SECONDS)
+        ended_before, wal_before = installation.written()
         before = installation.usage()
         outcome = run_locust(
-            profile, url=installation.url, rate=rate, seconds=seconds, environ=variables, html=html
+            profile,
+            url=installation.url,
+            rate=rate - greedy,
+            seconds=seconds,
+            environ=variables,
+            html=html,
         )
         spent = usage_between(before, installation.usage(), outcome=outcome)
-        facts, missed = [], judge(profile, outcome)
+        ended, wal = installation.written()
+        facts, missed = [_written(ended - ended_before, wal - wal_before)], judge(profile, outcome)
         if herd is not None:
             late = herd.wait()
             facts.append(late.line())
@@ -95,6 +98,20 @@ def _run(
                 missed.append(f"only {len(late.started_seconds):,} of {late.due:,} schedules fired and ran")
     text = section(name, profile.does, rate=rate, outcome=outcome, spent=spent, facts=facts, missed=missed)
     return text, missed
+
+
+def _greedy(rate: float, greed: float) -> tuple[float, dict[str, str]]:
+    """Returns how many of the requests a second the greedy client sends, and the limits of each client: twice
+    what each of the others sends on average, so that those never come near.
+    """
+    polite = rate / (1 + greed * 2 / CLIENTS)
+    allowed = 2 * polite / CLIENTS
+    return rate - polite, dict.fromkeys(CLIENT_LIMITS, f"{allowed:g}:{max(1, round(allowed))}")
+
+
+def _written(executions: int, wal_bytes: int) -> str:
+    each = f", {wal_bytes / executions:,.0f} bytes each" if executions else ""
+    return f"{executions:,} executions ended meanwhile; {wal_bytes / 1e6:,.1f} MB of WAL{each}"
 
 
 if __name__ == "__main__":
