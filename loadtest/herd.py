@@ -53,6 +53,8 @@ class Late(msgspec.Struct, frozen=True):
 
     def line(self) -> str:
         """Returns it as a line."""
+        if not self.started_seconds:
+            return f"none of {self.due:,} schedules due in one second ran"
         fired, started = (
             " and ".join(f"{percentile(seconds, percent):.2f} s (p{percent})" for percent in (50, 99))
             for seconds in (self.fired_seconds, self.started_seconds)

@@ -52,7 +52,7 @@ def title() -> str:
 def usage_between(
     before: Mapping[str, Usage], after: Mapping[str, Usage], *, outcome: Outcome
 ) -> dict[str, Usage]:
-    """Returns what each part took of a core in a run, and locust too; the largest first."""
+    """Returns what each part took of a core in a run, the largest first; of locust, its start included."""
     spent = {
         name: Usage(
             (each.processor_seconds - before[name].processor_seconds) / outcome.seconds, each.memory_bytes
@@ -86,11 +86,7 @@ def _row(entry: Entry, outcome: Outcome) -> tuple[str, ...]:
 
 def _usage_rows(spent: Mapping[str, Usage]) -> list[tuple[str, ...]]:
     rows = [
-        (
-            name,
-            f"{each.processor_seconds:.2f}",
-            f"{each.memory_bytes / 2**20:,.0f}",
-        )
+        (name, f"{each.processor_seconds:.2f}", f"{each.memory_bytes / 2**20:,.0f}")
         for name, each in spent.items()
     ]
     total = sum(each.processor_seconds for each in spent.values())
