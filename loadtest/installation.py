@@ -14,7 +14,7 @@ import psycopg
 
 from loadtest.api_server import durable_topology, fill, make_keys
 from loadtest.processes import running
-from loadtest.usage import Usage, usage
+from loadtest.usage import MACHINE, Usage, busy_seconds, usage
 from tests.support.api_process import ApiProcess
 from tests.support.nginx import Nginx
 from tests.support.program import wait_until
@@ -75,8 +75,8 @@ class Installation:
         return ended, wal_bytes
 
     def usage(self) -> dict[str, Usage]:
-        """Returns what each part has taken by now."""
-        return usage(self.parts)
+        """Returns what each part has taken by now, and the whole machine."""
+        return usage(self.parts) | {MACHINE: Usage(busy_seconds(), 0)}
 
 
 @contextmanager

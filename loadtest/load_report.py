@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from loadtest.figures import machine
 from loadtest.locusts import Entry, Outcome
-from loadtest.usage import Usage
+from loadtest.usage import MACHINE, Usage
 
+OTHERS = "others"
 COLUMNS = ("", "requests", "a second", "failed", "p50 ms", "p95 ms", "p99 ms")
 
 
@@ -52,15 +53,21 @@ def title() -> str:
 def usage_between(
     before: Mapping[str, Usage], after: Mapping[str, Usage], *, outcome: Outcome
 ) -> dict[str, Usage]:
-    """Returns what each part took of a core in a run, the largest first; of locust, its start included."""
+    """Returns what each part took of a core in a run, the largest first; of locust, its start included.
+
+    What nobody of ours took is that of the others who use the machine: with much of it, run again.
+    """
     spent = {
         name: Usage(
             (each.processor_seconds - before[name].processor_seconds) / outcome.seconds, each.memory_bytes
         )
         for name, each in after.items()
     }
+    machine_cores = spent.pop(MACHINE).processor_seconds
     spent["locust"] = Usage(outcome.generator_seconds / outcome.seconds, outcome.generator_bytes)
-    return dict(sorted(spent.items(), key=lambda item: -item[1].processor_seconds))
+    spent = dict(sorted(spent.items(), key=lambda item: -item[1].processor_seconds))
+    ours = sum(each.processor_seconds for each in spent.values())
+    return spent | {OTHERS: Usage(max(0.0, machine_cores - ours), 0)}
 
 
 def table(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -89,5 +96,5 @@ def _usage_rows(spent: Mapping[str, Usage]) -> list[tuple[str, ...]]:
         (name, f"{each.processor_seconds:.2f}", f"{each.memory_bytes / 2**20:,.0f}")
         for name, each in spent.items()
     ]
-    total = sum(each.processor_seconds for each in spent.values())
-    return [("part", "cores", "MB"), *rows, ("all", f"{total:.2f}", "")]
+    ours = sum(each.processor_seconds for name, each in spent.items() if name != OTHERS)
+    return [("part", "cores", "MB"), *rows[:-1], ("**all of ours**", f"{ours:.2f}", ""), (*rows[-1][:2], "")]

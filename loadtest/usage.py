@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+MACHINE = "machine"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -18,6 +19,13 @@ class Usage(msgspec.Struct, frozen=True):
     processor_seconds: float
     memory_bytes: int
     """Pages that several processes share are divided among them."""
+
+
+def busy_seconds() -> float:
+    """Returns the processor time that all of the machine has used since it began, its neighbours included."""
+    # user nice system idle iowait irq softirq steal …
+    ticks = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / TICKS
 
 
 def usage(parts: Mapping[str, Sequence[int]]) -> dict[str, Usage]:
