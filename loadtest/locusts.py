@@ -26,14 +26,14 @@ class Entry(msgspec.Struct, kw_only=True):
     response_times: dict[int, int] = {}
     """Milliseconds (from 100 on rounded to two digits) and how many answers took them."""
 
-    def percentile(self, percent: float) -> int:
-        """Returns how long all but the slowest took, in milliseconds."""
-        left = sum(self.response_times.values()) * (1 - percent / 100)
-        for milliseconds in sorted(self.response_times, reverse=True):
+    def percentile(self, percent: int) -> int:
+        """Returns the smallest latency, in milliseconds, that so many percent do not exceed."""
+        left = -(-sum(self.response_times.values()) * percent // 100)
+        for milliseconds in sorted(self.response_times):
             left -= self.response_times[milliseconds]
-            if left < 0:
+            if left <= 0:
                 return milliseconds
-        return min(self.response_times, default=0)
+        return 0
 
 
 class Outcome(msgspec.Struct, frozen=True):
