@@ -57,8 +57,8 @@ PROFILES = {
     "herd": Profile(
         does="50,000 schedules due in one second, beside what dashboards poll",
         locustfile="dashboard.py",
-        # For some seconds ticker, worker and PostgreSQL want more than there is of two cores: that all fire and
-        # no read fails is what must hold, latency is reported.
+        # For some seconds ticker, worker and PostgreSQL want more than there is of two cores: all must fire and
+        # no read may fail; latency is reported.
         limits=(),
         herd=50_000,
         seconds=45,
