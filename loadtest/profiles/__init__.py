@@ -57,8 +57,8 @@ PROFILES = {
     "herd": Profile(
         does="50,000 schedules due in one second, beside what dashboards poll",
         locustfile="dashboard.py",
-        # For some seconds ticker, worker and PostgreSQL want more than there is of two cores: all must fire and
-        # no read may fail; latency is reported.
+        # For some seconds ticker, worker and PostgreSQL want more than two cores. All must fire and no read
+        # fail; how long it takes is told.
         limits=(),
         herd=50_000,
         seconds=45,
