@@ -5,7 +5,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install up test test-variants check format bench bench-api bench-rivals bench-flat load db-reset
+.PHONY: help install up test test-variants check format bench bench-api bench-rivals bench-flat load load-limit db-reset
 
 help: ## Lists what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,8 +55,11 @@ bench-rivals: install ## Measures pgtick beside graphile-worker, pg-boss, PgQueu
 bench-flat: install ## Measures how the rate holds under full load, beside rivals, without and with a held transaction
 	@$(BIN)/python -m loadtest.bench_flat
 
-load: install ## Puts the mixed load of 10,000 requests a minute on all of it (locust)
-	@$(BIN)/python -m loadtest.load
+load: install ## Puts 10,000 requests a minute of real use on all of it (locust); PROFILES=mixed for one kind
+	@$(BIN)/python -m loadtest.load $(PROFILES)
+
+load-limit: install ## Finds the highest rate of the mixed profile that this machine holds
+	@$(BIN)/python -m loadtest.find_limit
 
 db-reset: install ## Throws the local database away (asks first)
 	@$(BIN)/python -m app.reset

@@ -9,22 +9,54 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import psycopg
 
 from loadtest.http_client import request_bytes
+from loadtest.server import DURABLE
 from tests.support.program import free_port
-from tests.support.topology import Topology
+from tests.support.topology import Topology, running_topology
 
 READY_SECONDS = 30.0
 JOBS = 50
 EXECUTIONS = 2000
 
 
-def fill(topology: Topology, *, jobs: int = JOBS, executions: int = EXECUTIONS) -> str:
-    """Makes jobs, executions that wait, and a key that may do everything, which is returned."""
+@dataclass(frozen=True)
+class MeasuredApi:
+    """One process of the API, on a filled topology of its own."""
+
+    topology: Topology
+    folder: Path
+    key: str
+    port: int
+
+
+@contextmanager
+def measured_api() -> Iterator[MeasuredApi]:
+    """Has one process of the API run, and all that it needs: what the benchmarks of the API begin with."""
+    with durable_topology() as topology:
+        fill(topology)
+        (key,) = make_keys(topology, 1)
+        with serving_api(topology) as port:
+            yield MeasuredApi(topology, topology.folder, key, port)
+
+
+@contextmanager
+def durable_topology() -> Iterator[Topology]:
+    """Has a topology with one replica run, in a folder that servers under accounts of their own reach."""
+    with tempfile.TemporaryDirectory(prefix="pgtick-bench-") as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        with running_topology(folder, replicas=1, settings=DURABLE) as topology:
+            yield topology
+
+
+def fill(topology: Topology, *, jobs: int = JOBS, executions: int = EXECUTIONS) -> None:
+    """Makes jobs and executions that wait."""
     with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
         conn.execute(
             """
@@ -42,11 +74,21 @@ def fill(topology: Topology, *, jobs: int = JOBS, executions: int = EXECUTIONS) 
             """,
             [executions],
         )
-        row = conn.execute("select api_key from scheduler.create_api_key('bench', '{admin}')").fetchone()
-    if row is None:
-        raise RuntimeError("there is no key")
     topology.wait_until_replayed()
-    return str(row[0])
+
+
+def make_keys(topology: Topology, count: int) -> list[str]:
+    """Makes keys that may do everything."""
+    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+        keys = conn.execute(
+            """
+            select k.api_key
+            from generate_series(1, %s) i, scheduler.create_api_key('client ' || i, '{admin}') k
+            """,
+            [count],
+        ).fetchall()
+    topology.wait_until_replayed()
+    return [str(key) for (key,) in keys]
 
 
 def look_ups(topology: Topology, key: str) -> list[bytes]:

@@ -11,20 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import click
 import psycopg
 
 from loadtest import http_client
-from loadtest.api_server import JOBS, fill, look_ups, serving_api, serving_bare
+from loadtest.api_server import JOBS, look_ups, measured_api, serving_bare
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, request_bytes, rotating
-from loadtest.server import DURABLE
-from tests.support.topology import running_topology
 
 ROUNDS = 5
 SECONDS = 2.0
@@ -35,22 +31,18 @@ CACHED_TARGET = Target(0.7, "at least")
 def run() -> Report:
     """Returns throughput and latency of each kind of request, cached reads beside the bare route."""
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-bench-")))
-        folder.chmod(0o711)
-        topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
-        key = fill(topology)
-        api = stack.enter_context(serving_api(topology))
-        list_jobs = request_bytes("GET", f"/v1/jobs?limit={JOBS}", key=key)
-        body = asyncio.run(_body(api, list_jobs))
-        bare = stack.enter_context(serving_bare(folder, body))
+        api = stack.enter_context(measured_api())
+        list_jobs = request_bytes("GET", f"/v1/jobs?limit={JOBS}", key=api.key)
+        body = asyncio.run(_body(api.port, list_jobs))
+        bare = stack.enter_context(serving_bare(api.folder, body))
         kinds = {
             "bare route": (bare, rotating([request_bytes("GET", "/")])),
-            "cached reads": (api, rotating([list_jobs])),
+            "cached reads": (api.port, rotating([list_jobs])),
             "reads through a replica": (
-                api,
-                rotating([past_the_cache(look_up) for look_up in look_ups(topology, key)]),
+                api.port,
+                rotating([past_the_cache(look_up) for look_up in look_ups(api.topology, api.key)]),
             ),
-            "enqueues": (api, rotating([_enqueue(key)])),
+            "enqueues": (api.port, rotating([_enqueue(api.key)])),
         }
         outcomes: dict[str, list[Outcome]] = {name: [] for name in kinds}
         for _ in range(ROUNDS):
@@ -62,7 +54,7 @@ def run() -> Report:
                 if set(outcome.statuses) != expected:
                     raise RuntimeError(f"{name}: {dict(outcome.statuses)}")
                 outcomes[name].append(outcome)
-        with psycopg.connect(topology.conninfo()) as conn:
+        with psycopg.connect(api.topology.conninfo()) as conn:
             settings = server_settings(conn)
     return Report(
         benchmark="api",

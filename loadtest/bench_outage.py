@@ -9,24 +9,20 @@ Redis well, and goes wrong just before the reads begin: the calls that find it o
 from __future__ import annotations
 
 import asyncio
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import click
 import httpx
 import psycopg
 
 from loadtest import http_client
-from loadtest.api_server import fill, look_ups, serving_api
+from loadtest.api_server import look_ups, measured_api
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, rotating
-from loadtest.server import DURABLE
 from tests.support.redis_server import Redis
-from tests.support.topology import running_topology
 
 ROUNDS = 5
 SECONDS = 4.0
@@ -87,25 +83,20 @@ STATES: dict[str, Callable[[Redis], AbstractContextManager[None]]] = {
 
 def run() -> Report:
     """Returns the latencies of each state, and how many times worse than well they are."""
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pgtick-bench-")))
-        folder.chmod(0o711)
-        topology = stack.enter_context(running_topology(folder, replicas=1, settings=DURABLE))
-        key = fill(topology)
-        port = stack.enter_context(serving_api(topology))
-        next_request = rotating(look_ups(topology, key))
+    with measured_api() as api:
+        next_request = rotating(look_ups(api.topology, api.key))
         outcomes: dict[str, list[Outcome]] = {name: [] for name in STATES}
         for _ in range(ROUNDS):
             for name, state in STATES.items():
-                _wait_until_well(port)
-                with state(topology.redis):
+                _wait_until_well(api.port)
+                with state(api.topology.redis):
                     outcome = asyncio.run(
-                        http_client.run(port, next_request, connections=CONNECTIONS, seconds=SECONDS)
+                        http_client.run(api.port, next_request, connections=CONNECTIONS, seconds=SECONDS)
                     )
                 if set(outcome.statuses) != {200}:
                     raise RuntimeError(f"{name}: {dict(outcome.statuses)}")
                 outcomes[name].append(outcome)
-        with psycopg.connect(topology.conninfo()) as conn:
+        with psycopg.connect(api.topology.conninfo()) as conn:
             settings = server_settings(conn)
     return Report(
         benchmark="outage",

@@ -13,8 +13,10 @@ STOP_SECONDS = 20.0
 
 
 @contextmanager
-def running(*arguments: str, conninfo: str, count: int = 1) -> Iterator[None]:
-    """Has so many `python -m workers ARGUMENTS` run while the block does; one that dies is an error."""
+def running(*arguments: str, conninfo: str, count: int = 1) -> Iterator[list[int]]:
+    """Has so many `python -m workers ARGUMENTS` run while the block does, and gives their process ids; one
+    that dies is an error.
+    """
     environ = dict(os.environ) | {"DB_WRITE_CONNECTION_STRING": conninfo, "PGTICK_LOG_FORMAT": "json"}
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
@@ -24,7 +26,7 @@ def running(*arguments: str, conninfo: str, count: int = 1) -> Iterator[None]:
             for _ in range(count)
         ]
         try:
-            yield
+            yield [process.pid for process in processes]
             died = [process for process in processes if process.poll() is not None]
         finally:
             for process in processes:

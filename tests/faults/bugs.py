@@ -12,8 +12,9 @@ Db = Connection[Any]
 
 def no_unique_fire(db: Db) -> None:
     """A fire may exist twice, and a tick does not hold the schedule that it reads."""
-    db.execute("drop index scheduler_internal.waiting_job_id_fire_at_idx")
-    db.execute("drop index scheduler_internal.running_job_id_fire_at_idx")
+    for table in ("waiting", "running"):
+        for shard in range(16):
+            db.execute(f"drop index scheduler_internal.{table}_{shard}_job_id_fire_at_idx".encode())
     # One by one: what fires many at once finds each row again by its place, which is a lock of a kind.
     rewrite(db, "scheduler_internal.fire_punctual", "and s.next_fire_at <= at", "and false")
     rewrite(db, "scheduler.tick_shard", "for update skip locked", "")

@@ -1,0 +1,120 @@
+"""The midnight herd: thousands of jobs whose schedules are due in the same second."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any, LiteralString
+
+import msgspec
+import psycopg
+
+from loadtest.figures import percentile
+from tests.support.topology import Topology
+
+DRAIN_SECONDS = 120.0
+HERD = "herd"
+
+# create_job takes 1.7 ms, for 50,000 of them a minute and a half.
+_COPY: LiteralString = """
+    with copied as materialized (
+        select gen_random_uuid() as job_id, i from generate_series(2, %(count)s) i
+    ), added as (
+        insert into scheduler_internal.jobs (shard, job_id, name, version, created_at, created_by, updated_at)
+        select scheduler.get_shard_id(c.job_id), c.job_id, j.name || ' ' || c.i, j.version, j.created_at,
+               j.created_by, j.updated_at
+        from scheduler_internal.jobs j, copied c where j.job_id = %(job_id)s
+    ), defined as (
+        insert into scheduler_internal.job_versions
+            (shard, job_id, version, name, definition, spec, created_at)
+        select scheduler.get_shard_id(c.job_id), c.job_id, v.version, v.name || ' ' || c.i, v.definition,
+               v.spec, v.created_at
+        from scheduler_internal.job_versions v, copied c where v.job_id = %(job_id)s
+    )
+    insert into scheduler_internal.schedules
+        (shard, job_version, job_id, next_fire_at, jitter, rank, misfire, overlap, timezone, queue, job_type,
+         handler, spec)
+    select scheduler.get_shard_id(c.job_id), s.job_version, c.job_id, s.next_fire_at, s.jitter, s.rank,
+           s.misfire, s.overlap, s.timezone, s.queue, s.job_type, s.handler, s.spec
+    from scheduler_internal.schedules s, copied c where s.job_id = %(job_id)s
+"""
+
+
+class Late(msgspec.Struct, frozen=True):
+    """How the herd came through."""
+
+    due: int
+    fired_seconds: list[float]
+    """From the instant to the tick that made it, of each that ran,"""
+    started_seconds: list[float]
+    """to its start,"""
+    drained_seconds: float
+    """and to the last end."""
+
+    def line(self) -> str:
+        """Returns it as a line."""
+        if not self.started_seconds:
+            return f"none of {self.due:,} schedules due in one second ran"
+        fired, started = (
+            " and ".join(f"{percentile(seconds, percent):.2f} s (p{percent})" for percent in (50, 99))
+            for seconds in (self.fired_seconds, self.started_seconds)
+        )
+        return (
+            f"{len(self.started_seconds):,} of {self.due:,} schedules due in one second ran; they fired late "
+            f"by {fired}, started late by {started}; the last ended after {self.drained_seconds:.1f} s"
+        )
+
+
+class Herd:
+    """Jobs that are due in the same second, once it is set."""
+
+    def __init__(self, topology: Topology, count: int) -> None:
+        """Makes them, due once a year: one as users do, the rest as copies of its rows."""
+        self._conninfo = topology.conninfo()
+        self._count = count
+        self._due_at = datetime.now(UTC)
+        with psycopg.connect(self._conninfo, autocommit=True) as conn:
+            row = conn.execute(
+                """
+                select scheduler.create_job(name => %s, job_type => 'python', target => '"noop"',
+                    schedule => '@yearly')
+                """,
+                [HERD],
+            ).fetchone()
+            conn.execute(_COPY, {"count": count, "job_id": row and row[0]})
+
+    def set_due(self, *, in_seconds: int) -> None:
+        """Has all of them be due at the full second in so many seconds."""
+        self._due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=in_seconds)
+        with psycopg.connect(self._conninfo, autocommit=True) as conn:
+            conn.execute(
+                """
+                update scheduler_internal.schedules s set next_fire_at = %s
+                from scheduler_internal.jobs j
+                where j.shard = s.shard and j.job_id = s.job_id and starts_with(j.name, %s)
+                """,
+                [self._due_at, HERD],
+            )
+            conn.execute("vacuum (analyze) scheduler_internal.schedules, scheduler_internal.job_versions")
+
+    def wait(self) -> Late:
+        """Waits until each has run, or for as long as can be expected, and returns how late they were."""
+        give_up_at = time.monotonic() + DRAIN_SECONDS
+        with psycopg.connect(self._conninfo, autocommit=True) as conn:
+            while len(rows := self._ended(conn)) < self._count and time.monotonic() < give_up_at:
+                time.sleep(1.0)
+        fired, started, ended = ([row[number] for row in rows] for number in range(3))
+        return Late(self._count, fired, started, max(ended, default=0.0))
+
+    def _ended(self, conn: psycopg.Connection[Any]) -> list[tuple[float, float, float]]:
+        """Returns of each that has run when it was made, started and ended, in seconds after the instant."""
+        return conn.execute(
+            """
+            select extract(epoch from created_at - fire_at)::float8,
+                   extract(epoch from started_at - fire_at)::float8,
+                   extract(epoch from finished_at - fire_at)::float8
+            from scheduler_internal.history
+            where fire_at = %s and status = 'succeeded' and final
+            """,
+            [self._due_at],
+        ).fetchall()
