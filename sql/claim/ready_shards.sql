@@ -20,15 +20,15 @@ declare
     v_began_at constant timestamptz := clock_timestamp();
 begin
     return query
-    select s.shard
-    from generate_series(0, 15) g(i)
-    join scheduler_internal.claim_sweeps s on s.shard = (v_first + g.i) % 16
+    select g.shard
+    from (select i.i, (v_first + i.i) % 16 as shard from generate_series(0, 15) i) g
+    left join scheduler_internal.claim_sweeps s on s.shard = g.shard
     where case
         when s.next_at is null then exists (
             with recursive pair as (
                 (select w.queue, w.rank
                  from scheduler_internal.waiting w
-                 where w.shard = s.shard
+                 where w.shard = g.shard
                  order by w.queue, w.rank
                  limit 1)
                 union all
@@ -37,7 +37,7 @@ begin
                 cross join lateral (
                     select w.queue, w.rank
                     from scheduler_internal.waiting w
-                    where w.shard = s.shard and (w.queue, w.rank) > (p.queue, p.rank)
+                    where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
                     order by w.queue, w.rank
                     limit 1
                 ) n
@@ -46,13 +46,13 @@ begin
             where (queues is null or p.queue = any (queues))
               -- limit: the probe stays a probe, where "exists" becomes a join that reads every row
               and (select true from scheduler_internal.waiting w
-                   where w.shard = s.shard and w.queue = p.queue and w.rank = p.rank
+                   where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
                      and w.run_at <= at
                    limit 1))
         when s.next_at <= v_began_at then true
         else exists (
             select from scheduler_internal.claim_bounds b
-            where b.shard = s.shard and (queues is null or b.queue = any (queues))
+            where b.shard = g.shard and (queues is null or b.queue = any (queues))
               and (select true from scheduler_internal.waiting w
                    where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
                      and w.run_at >= b.from_run_at and w.run_at <= at
