@@ -6,6 +6,8 @@ from tests.sql.engine import Engine
 
 # Inlined into their callers, or called for every candidate instant by functions that have set the path.
 WITHOUT_SEARCH_PATH = {
+    "scheduler_internal.is_far",
+    "scheduler_internal.walked",
     "scheduler.get_shard_id",
     "scheduler_internal.new_id",
     "scheduler_internal.id_time",
