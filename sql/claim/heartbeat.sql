@@ -54,7 +54,7 @@ begin
             coalesce(heartbeat.draining, false), v_next_look_at)
     on conflict on constraint workers_pkey do update
     set last_beat_at = excluded.last_beat_at, lease = excluded.lease, draining = excluded.draining,
-        next_look_at = excluded.next_look_at, stopped_at = null, reaped_at = null;
+        next_look_at = excluded.next_look_at, stopped_at = null;
 
     return query
     select i.execution_id, i.attempt,

@@ -30,17 +30,12 @@ comment on table scheduler_internal.claim_bounds is
     'came since waits for the sweep. Empty while claim_sweeps says nothing';
 
 alter table scheduler_internal.workers
-    add column next_look_at timestamptz,
-    add column reaped_at timestamptz;
+    add column next_look_at timestamptz;
 comment on column scheduler_internal.workers.next_look_at is
     'Not before does a heartbeat look for executions that the worker never heard of; by the real '
     'clock';
-comment on column scheduler_internal.workers.reaped_at is
-    'Since when a silent worker is known to hold nothing';
 
 -- Who looks by worker reads running as a whole: seldom, and it is small. The index was 71 of the
 -- 1,290 bytes of WAL of an execution.
 -- squawk-ignore require-concurrent-index-deletion
 drop index scheduler_internal.running_worker_id_idx;
-
-insert into scheduler_internal.marks (name) values ('orphans');

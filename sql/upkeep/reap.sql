@@ -16,16 +16,12 @@ as $$
 -- held). Every ticker calls it twice a second; one works, the others return at once. Returns how
 -- many executions were taken back.
 --
--- All that runs is looked through while there is a silent worker of whom it is not known that he
--- holds nothing; else every five seconds, or more seldom where that takes long, for what a claim
--- brought that was committed late.
 -- A shard that makes it wait is left for the next call, so that the others are not held up.
--- Locks: its advisory lock; running rows and workers, SKIP LOCKED. Writes: running, waiting,
--- history, rollups, workers; every five seconds the marks.
+-- Locks: its advisory lock; running rows, SKIP LOCKED. Writes: running, waiting, history, rollups;
+-- every five seconds the mark that a ticker came by.
 declare
     v_now constant timestamptz := scheduler.now();
-    v_silent uuid[];
-    v_lost integer[] := array[]::integer[];
+    v_lost integer[];
     v_shards integer[];
     v_shard integer;
     v_count bigint := 0;
@@ -34,21 +30,7 @@ begin
         return 0;
     end if;
     perform scheduler_internal.mark('ticker', v_now);
-    v_silent := array(
-        select w.worker_id from scheduler_internal.workers w
-        where (w.reaped_at is null or w.reaped_at > v_now)
-          and (w.stopped_at is not null or w.last_beat_at + w.lease <= v_now));
-    if v_silent <> '{}' or scheduler_internal.orphans_are_due() then
-        v_lost := scheduler_internal.find_lost(v_now);
-        if v_lost = '{}' then
-            update scheduler_internal.workers w set reaped_at = v_now
-            where w.ctid = any (array(
-                select x.ctid from scheduler_internal.workers x
-                where x.worker_id = any (v_silent)
-                  and (x.stopped_at is not null or x.last_beat_at + x.lease <= v_now)
-                for update skip locked));
-        end if;
-    end if;
+    v_lost := scheduler_internal.find_lost(v_now);
     -- One look at all shards, planned once a session; nearly always there is nothing in any: 0.4 ms
     -- instead of 9 for a look, and a plan, shard by shard.
     v_shards := array(
