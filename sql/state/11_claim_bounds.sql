@@ -27,7 +27,7 @@ create table scheduler_internal.claim_bounds (
 );
 comment on table scheduler_internal.claim_bounds is
     'Where claims begin between two sweeps: nothing older waited when that was noted, and what '
-    'came since waits for the sweep. Empty while claim_sweeps says nothing';
+    'came since waits for the sweep. Not read while claim_sweeps says nothing';
 
 alter table scheduler_internal.workers
     add column next_look_at timestamptz;
@@ -35,7 +35,7 @@ comment on column scheduler_internal.workers.next_look_at is
     'Not before does a heartbeat look for executions that the worker never heard of; by the real '
     'clock';
 
--- Who looks by worker reads running as a whole: seldom, and it is small. The index was 71 of the
+-- Who looks by worker reads running as a whole, which is small. The index was 71 of the
 -- 1,290 bytes of WAL of an execution.
 -- squawk-ignore require-concurrent-index-deletion
 drop index scheduler_internal.running_worker_id_idx;
