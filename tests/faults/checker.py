@@ -213,7 +213,11 @@ def late_recoveries(history: History) -> Iterator[str]:
         took = back_at - last_beat
         allowed += history.stalled(last_beat, back_at) + _queued(history, lost.finished_at, back_at)
         if took > allowed:
-            yield f"{_name(lost)} of {lost.worker_id}: {took} after the last beat, allowed {allowed}"
+            taken = lost.finished_at - last_beat
+            yield (
+                f"{_name(lost)} of {lost.worker_id}: {took} after the last beat ({taken} until it was taken), "
+                f"allowed {allowed}"
+            )
 
 
 def leases_broken_early(history: History) -> Iterator[str]:
