@@ -216,6 +216,7 @@ select pg_catalog.pg_backend_pid(), pg_catalog.now(),
        pg_catalog.set_config('scheduler.payload', %(payload)s, true),
        pg_catalog.set_config('scheduler.traceparent', %(traceparent)s, true),
        pg_catalog.set_config('statement_timeout', %(timeout_ms)s, true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        pg_catalog.set_config('client_connection_check_interval', '1s', true)
 """
 
@@ -237,9 +238,12 @@ select pg_catalog.pg_advisory_unlock_all();
 
 
 async def begin_sql_job(
-    conn: Connection, execution: Execution, *, payload: str, time_limit: timedelta
+    conn: Connection, execution: Execution, *, payload: str, time_limit: timedelta, idle_limit: timedelta
 ) -> Transaction:
-    """Begin a SQL job's transaction, in which its statement finds its data as settings."""
+    """Begin a SQL job's transaction, in which its statement finds its data as settings.
+
+    It ends by itself when its worker leaves it idle for longer than idle_limit.
+    """
     await conn.execute("begin")
     cursor = await conn.execute(
         _BEGIN_SQL_JOB,
@@ -249,7 +253,8 @@ async def begin_sql_job(
             "attempt": str(execution.attempt),
             "payload": payload,
             "traceparent": execution.traceparent or "",
-            "timeout_ms": str(max(1, min(int(time_limit.total_seconds() * 1000), 2**31 - 1))),
+            "timeout_ms": str(_milliseconds(time_limit)),
+            "idle_ms": str(_milliseconds(idle_limit)),
         },
     )
     row = await cursor.fetchone()
@@ -257,9 +262,10 @@ async def begin_sql_job(
     return Transaction(pid=row[0], started_at=row[1])
 
 
-async def clean_sql_job(conn: Connection) -> None:
+async def clean_sql_job(conn: Connection, *, idle_limit: timedelta) -> None:
     """Undo, within the job's transaction, whatever of the session its statement changed."""
-    await conn.execute(_CLEAN_SQL_JOB)
+    limit = f"set local idle_in_transaction_session_timeout = {_milliseconds(idle_limit)};"
+    await conn.execute(f"{_CLEAN_SQL_JOB} {limit}")
 
 
 async def roll_back_sql_job(conn: Connection) -> None:
@@ -313,3 +319,8 @@ async def _signal(conn: Connection, function: sql.SQL, transaction: Transaction)
         where a.pid = %s and a.xact_start = %s
     """
     await conn.execute(sql.SQL(statement).format(function), (transaction.pid, transaction.started_at))
+
+
+def _milliseconds(interval: timedelta) -> int:
+    """As PostgreSQL's timeouts take it: 0 would mean none."""
+    return max(1, min(int(interval.total_seconds() * 1000), 2**31 - 1))

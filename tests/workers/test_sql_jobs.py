@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from psycopg import Connection, sql
 
 from tests.conftest import Database
+from tests.support.pooler import Pooler
 from tests.workers.conftest import StartWorker
 from tests.workers.support import Schedule, wait_until
 
@@ -221,6 +224,51 @@ def test_killed_worker_neither_loses_nor_doubles_an_effect(start: StartWorker, s
     for execution_id in executions:
         assert schedule.wait(execution_id).status == "succeeded"
     assert effects(schedule) == [f"{n:03}" for n in range(60)]
+
+
+def test_frozen_worker_holds_no_transaction(start: StartWorker, schedule: Schedule) -> None:
+    """The server ends it before the lease is over: its locks, and its place among a pooler's connections."""
+    start("ticker")
+    worker = start("worker", PGTICK_LEASE_SECONDS="3", PGTICK_BEAT_SECONDS="0.5")
+    slow = schedule.enqueue("sql", "insert into public.effect select 'once' from pg_sleep(1)")
+    sessions = """
+        select from pg_stat_activity
+        where datname = current_database() and usename = 'pgtick_sql' and xact_start is not null
+          and (state = 'active') = %s
+    """
+
+    def has_session(active: bool) -> bool:  # noqa: FBT001
+        return bool(schedule.conn.execute(sessions, (active,)).fetchall())
+
+    wait_until(lambda: has_session(True))
+    worker.signal(signal.SIGSTOP)
+    wait_until(lambda: has_session(False))
+    wait_until(lambda: not has_session(False))
+    assert effects(schedule) == []
+    worker.signal(signal.SIGCONT)
+    assert schedule.wait(slow).status == "succeeded"
+    assert effects(schedule) == ["once"]
+
+
+def test_jobs_that_queue_for_a_connection_leave_room_for_others(
+    start: StartWorker, schedule: Schedule, database: Database, server_folder: Path
+) -> None:
+    pooler = Pooler(database.server.cluster, server_folder, pool_size=1)
+    pooled = pooler.conninfo(database.name, user="pgtick_sql")
+    start("worker", "--concurrency", "2", PGTICK_SQL_CONNECTION_STRING=pooled)
+    assert run(schedule, "select 1").status == "succeeded"
+    with psycopg.connect(pooled, prepare_threshold=None) as holder:
+        holder.execute("select 1")
+        first = schedule.enqueue("sql", "select 1")
+        schedule.wait(first, "running")
+        time.sleep(0.5)  # who has queued for a moment only is no sign
+        others = [schedule.enqueue("sql", "select 1") for _ in range(3)]
+        assert schedule.wait(schedule.enqueue("python", "echo")).status == "succeeded"
+        assert schedule.execution(first).status == "running"
+        assert {schedule.execution(other).status for other in others} == {"ready"}
+    for execution_id in (first, *others):
+        assert schedule.wait(execution_id).status == "succeeded"
+    pooler.stop()
 
 
 def end_sessions(schedule: Schedule) -> None:

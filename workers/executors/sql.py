@@ -29,6 +29,8 @@ POOL_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 COMMIT_SECONDS = 5.0
 UNAVAILABLE_SECONDS = 2.0
+QUEUE_SECONDS = 0.2
+"""SQL jobs that wait longer for a connection (of a pooler, say) are more than there are connections for."""
 SERVER_TIMER_DELAY = timedelta(seconds=1)
 
 _log = structlog.get_logger("sql")
@@ -39,7 +41,7 @@ class _StaleError(Exception):
 
 
 class _Session:
-    """What is known of a SQL job while it runs."""
+    """What is known of a SQL job while it runs on its connection."""
 
     def __init__(self, conn: Connection) -> None:
         self.conn = conn
@@ -53,7 +55,11 @@ class SqlExecutor:
     def __init__(self, settings: Settings) -> None:
         self._conninfo = settings.sql_database or ""
         self._application_name = f"pgtick sql {settings.node_id}"
+        # Half a lease: a frozen worker's transaction, its locks and its place in a pooler are gone before
+        # anyone else is given the execution.
+        self._idle_limit = timedelta(seconds=settings.lease_seconds / 2)
         self._unavailable_until = 0.0
+        self._queued: dict[Run, float] = {}
         self._pool = AsyncConnectionPool(
             self._conninfo,
             connection_class=Connection,
@@ -74,8 +80,10 @@ class SqlExecutor:
 
     @property
     def available(self) -> bool:
-        """Whether the database answered lately: jobs that cannot run are not to be claimed."""
-        return time.monotonic() >= self._unavailable_until
+        """Whether SQL jobs get a connection now; while they queue for one, others are to have the room."""
+        now = time.monotonic()
+        queued_since = next(iter(self._queued.values()), now)
+        return now >= self._unavailable_until and now - queued_since < QUEUE_SECONDS
 
     async def start(self) -> None:
         """Open the pool; raises psycopg.Error when the login does not work or has too many rights."""
@@ -94,6 +102,13 @@ class SqlExecutor:
 
     async def run(self, run: Run) -> Outcome:
         """Run the statement; a cancelled run is cancelled in the server as well."""
+        self._queued[run] = time.monotonic()
+        try:
+            return await self._run(run)
+        finally:
+            self._queued.pop(run, None)
+
+    async def _run(self, run: Run) -> Outcome:
         try:
             conn = await self._pool.getconn()
         except (PoolTimeout, psycopg.OperationalError) as error:
@@ -101,7 +116,14 @@ class SqlExecutor:
             _log.warning("no connection for SQL jobs, giving the execution back", error=describe(error))
             return Outcome(status="released")
         session = _Session(conn)
-        work = asyncio.create_task(_work(session, run.execution))
+        work = asyncio.create_task(
+            _work(
+                session,
+                run.execution,
+                idle_limit=self._idle_limit,
+                on_begun=lambda: self._queued.pop(run, None),
+            )
+        )
         try:
             # Shielded: a cancellation must not reach into psycopg, which would wait for a server that may be
             # frozen.
@@ -148,7 +170,9 @@ class SqlExecutor:
         return True
 
 
-async def _work(session: _Session, execution: Execution) -> Outcome:
+async def _work(
+    session: _Session, execution: Execution, *, idle_limit: timedelta, on_begun: Callable[[], object]
+) -> Outcome:
     conn = session.conn
     try:
         session.transaction = await queries.begin_sql_job(
@@ -157,13 +181,15 @@ async def _work(session: _Session, execution: Execution) -> Outcome:
             execution,
             payload=_payload(execution),
             time_limit=execution.timeout + SERVER_TIMER_DELAY,
+            idle_limit=idle_limit,
         )
+        on_begun()
         result = await execute(conn, execution.target["statement"])
         if conn.info.transaction_status != TransactionStatus.INTRANS:
             return failed(
                 "transaction_ended", "the statement ended the transaction that it runs in", retry=False
             )
-        await queries.clean_sql_job(conn)
+        await queries.clean_sql_job(conn, idle_limit=idle_limit)
         session.committing = True
         with deadline(conn, seconds=COMMIT_SECONDS):
             if not await queries.finish_sql_job(conn, execution, result=to_json(result)):
