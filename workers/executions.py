@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -21,6 +22,8 @@ StopReason = Literal["cancelled", "timeout", "lost", "shutdown"]
 # "recorded": the executor has already written the end itself. "released": it was never begun, give it back.
 # "discarded": the execution is no longer ours, say nothing.
 Status = Literal["succeeded", "failed", "cancelled", "recorded", "released", "discarded"]
+
+URGENT = ("lost", "shutdown")
 
 KILL_GRACE_SECONDS = 5.0
 """Between the polite request to stop and the kill."""
@@ -46,8 +49,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     token: UUID | None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended."""
 
     status: Status
@@ -79,21 +81,30 @@ class Run:
 
     execution: Execution
     report: Callable[[Run, Any], None] = field(repr=False)
+    abandon: Callable[[Run], bool] = field(repr=False, default=lambda _: False)
+    """Ends the run although its task goes on; False when it has ended."""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
+    since: float = field(default_factory=time.monotonic)
+    """When it was claimed, in seconds of this process's clock."""
     begun: bool = False
     stop_reason: StopReason | None = None
+    on_stop: Callable[[], None] | None = field(default=None, repr=False)
+    """Set by an executor that wants to hear of a stop before its task is cancelled."""
     span: Span | None = field(default=None, repr=False)
 
     @property
     def kill_grace_seconds(self) -> float:
         """How long the stopped work may take to clean up: not at all once the lease is lost."""
-        return 0.0 if self.stop_reason in ("lost", "shutdown") else KILL_GRACE_SECONDS
+        return 0.0 if self.stop_reason in URGENT else KILL_GRACE_SECONDS
 
     def stop(self, reason: StopReason) -> None:
-        """Ask the run to end; a second, more urgent call cuts the first one's grace short."""
-        if self.stop_reason is None or reason in ("lost", "shutdown"):
-            self.stop_reason = reason
+        """Ask the run to end; a second call counts only when it is more urgent: it cuts the grace short."""
+        if self.stop_reason is not None and (self.stop_reason in URGENT or reason not in URGENT):
+            return
+        self.stop_reason = reason
         if self.task is not None and self.begun:  # else it sees the reason when it begins
+            if self.on_stop is not None:
+                self.on_stop()
             self.task.cancel()
 
     def progress(self, value: Any) -> None:

@@ -5,6 +5,8 @@ What is told once for all of them (job_executions_total, active_jobs_count) the 
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
+
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each that there is
@@ -12,12 +14,12 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series fo
 MOST_QUEUES = 100
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3600)
 
-attempts = Counter("worker_attempts", "Attempts that this worker ended", ["job_type", "status"])
+_attempts = Counter("worker_attempts", "Attempts that this worker ended", ["job_type", "status"])
 active = Gauge("worker_active_attempts", "Attempts that this worker runs now")
-wait = Histogram(
+_wait = Histogram(
     "job_wait_seconds", "From the time an execution was to run until its claim", ["queue"], buckets=SECONDS
 )
-run = Histogram("job_run_seconds", "How long executions ran in this worker", ["job_type"], buckets=SECONDS)
+_run = Histogram("job_run_seconds", "How long executions ran in this worker", ["job_type"], buckets=SECONDS)
 stale = Counter(
     "job_finishes_refused", "Ends that the database refused, because the attempt was no longer ours"
 )
@@ -29,12 +31,28 @@ ticker = Gauge("ticker_active", "1 while this ticker looks after the shards", ["
 _queues: set[str] = set()
 
 
-def queue_label(queue: str) -> str:
-    """Returns the label of a queue: one of the first hundred that were seen, else "other"."""
+# Kept, because labels() takes longer than what is done to what it returns.
+
+
+@cache
+def attempts(job_type: str, status: str) -> Counter:
+    """The counter of such attempts."""
+    return _attempts.labels(job_type=job_type, status=status)
+
+
+@cache
+def run(job_type: str) -> Histogram:
+    """The run times of a job type."""
+    return _run.labels(job_type=job_type)
+
+
+@lru_cache(maxsize=2 * MOST_QUEUES)
+def wait(queue: str) -> Histogram:
+    """The waits of a queue: of the first hundred that were seen; all others are one, "other"."""
     if queue not in _queues and len(_queues) >= MOST_QUEUES:
-        return "other"
+        return _wait.labels(queue="other")
     _queues.add(queue)
-    return queue
+    return _wait.labels(queue=queue)
 
 
 def serve_metrics(port: int) -> None:

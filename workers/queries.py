@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -163,7 +163,7 @@ class Ending(NamedTuple):
 
 async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]) -> set[tuple[UUID, int]]:
     """Record how executions ended; returns those refused because the attempt is no longer the worker's."""
-    columns = zip(*endings, strict=True)
+    ids, attempts, statuses, *documents = zip(*endings, strict=True)
     cursor = await conn.execute(
         """
         select execution_id, attempt
@@ -171,7 +171,7 @@ async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]
             worker_id => %s, execution_ids => %s::uuid[], attempts => %s::integer[], statuses => %s::text[],
             results => %s::text[]::jsonb[], errors => %s::text[]::jsonb[], retry_after => %s::interval[])
         """,
-        (worker_id, *(list(column) for column in columns)),
+        (worker_id, _array(ids), _array(attempts), _array(statuses), *(_sparse(each) for each in documents)),
     )
     return {(execution_id, attempt) for execution_id, attempt in await cursor.fetchall()}
 
@@ -319,6 +319,16 @@ async def _signal(conn: Connection, function: sql.SQL, transaction: Transaction)
         where a.pid = %s and a.xact_start = %s
     """
     await conn.execute(sql.SQL(statement).format(function), (transaction.pid, transaction.started_at))
+
+
+def _array(values: Iterable[UUID | int | str]) -> str:
+    """An array of what needs no quotes, as text: psycopg takes five times as long for each element."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _sparse(values: Sequence[Any]) -> list[Any] | None:
+    """An array, or null where nothing is in it."""
+    return list(values) if any(value is not None for value in values) else None
 
 
 def _milliseconds(interval: timedelta) -> int:

@@ -49,9 +49,14 @@ class Context:
     attempt: int
     max_attempts: int
     traceparent: str | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set when the execution is to stop: by a user, by its timeout or because the worker leaves."""
     report: Callable[[Any], None] = field(repr=False, default=lambda _: None)
+
+    @property
+    def cancelled(self) -> threading.Event:
+        """Set when the execution is to stop: by a user, by its timeout or because the worker leaves."""
+        # Made when it is asked for; the first one made counts, whichever thread asks.
+        event: threading.Event = self.__dict__.setdefault("_cancelled", threading.Event())
+        return event
 
     def progress(self, value: Any) -> None:
         """Show how far the execution has come; of many values soon after each other only the last counts."""

@@ -66,7 +66,7 @@ class Runner:
         if self._tracing is not None:
             span = self._tracing.begin(execution)
             execution = msgspec.structs.replace(execution, traceparent=span.traceparent)
-        run = Run(execution=execution, report=self._on_progress, span=span)
+        run = Run(execution=execution, report=self._on_progress, abandon=self._abandon, span=span)
         self._held[execution.execution_id, execution.attempt] = run
         self._running.add(run)
         self._idle.clear()
@@ -95,23 +95,51 @@ class Runner:
         await self._idle.wait()
 
     async def _run(self, run: Run) -> None:
-        execution = run.execution
-        started = time.monotonic()
+        # A timer of the loop takes a tenth of what asyncio.timeout() does.
+        timer = asyncio.get_running_loop().call_later(
+            run.execution.timeout.total_seconds(), run.stop, "timeout"
+        )
         try:
             outcome = await self._outcome(run)
         finally:
-            self._running.discard(run)
-            if not self._running:
-                self._idle.set()
-        seconds = time.monotonic() - started
-        metrics.run.labels(job_type=execution.job_type).observe(seconds)
-        metrics.wait.labels(queue=metrics.queue_label(execution.queue)).observe(
+            timer.cancel()
+        self._end(run, outcome)
+
+    async def _outcome(self, run: Run) -> Outcome:
+        """Run the execution, and whatever happens come back with an outcome."""
+        executor = self._executors[run.execution.job_type]
+        run.begun = True
+        if run.stop_reason is not None:
+            return _stopped(run)
+        try:
+            outcome = await executor.run(run)
+        except asyncio.CancelledError:
+            return _stopped(run)
+        except Exception as error:
+            _log.error("the executor failed", exc_info=error, **ids(run))
+            outcome = failed("worker_error", f"{type(error).__name__}: {error}")
+        # Lost while it was ending on its own: then its end does not count either.
+        return _stopped(run) if run.stop_reason == "lost" else outcome
+
+    def _abandon(self, run: Run) -> bool:
+        return self._end(run, _stopped(run))
+
+    def _end(self, run: Run, outcome: Outcome) -> bool:
+        if run not in self._running:
+            return False
+        self._running.remove(run)
+        if not self._running:
+            self._idle.set()
+        execution = run.execution
+        seconds = time.monotonic() - run.since
+        status = "succeeded" if outcome.status == "recorded" else outcome.status
+        metrics.run(execution.job_type).observe(seconds)
+        metrics.wait(execution.queue).observe(
             max(0.0, (execution.started_at - execution.run_at).total_seconds())
         )
+        metrics.attempts(execution.job_type, status).inc()
         if run.span is not None:
             run.span.end(outcome)
-        status = "succeeded" if outcome.status == "recorded" else outcome.status
-        metrics.attempts.labels(job_type=execution.job_type, status=status).inc()
         _log.info(
             "execution ended",
             status=status,
@@ -120,25 +148,7 @@ class Runner:
             **ids(run),
         )
         self._on_outcome(run, outcome)
-
-    async def _outcome(self, run: Run) -> Outcome:
-        """Run the execution, and whatever happens come back with an outcome."""
-        executor = self._executors[run.execution.job_type]
-        run.begun = True
-        if run.stop_reason is not None:
-            return _stopped(run, run.stop_reason)
-        try:
-            async with asyncio.timeout(run.execution.timeout.total_seconds()):
-                outcome = await executor.run(run)
-        except TimeoutError:
-            outcome = _stopped(run, run.stop_reason or "timeout")
-        except asyncio.CancelledError:
-            outcome = _stopped(run, run.stop_reason or "shutdown")
-        except Exception as error:
-            _log.error("the executor failed", exc_info=error, **ids(run))
-            outcome = failed("worker_error", f"{type(error).__name__}: {error}")
-        # Lost while it was ending on its own: then its end does not count either.
-        return _stopped(run, "lost") if run.stop_reason == "lost" else outcome
+        return True
 
 
 def ids(run: Run) -> dict[str, Any]:
@@ -158,9 +168,12 @@ def _reason(text: str) -> StopReason:
     return "cancelled" if text == "cancelled" else "timeout" if text == "timeout" else "lost"
 
 
-def _stopped(run: Run, reason: StopReason) -> Outcome:
-    if reason == "timeout":
-        return failed("timeout", f"timed out after {run.execution.timeout.total_seconds():g} s")
-    if reason == "cancelled":
-        return Outcome(status="cancelled", error={"type": "cancelled", "message": "cancelled while it ran"})
-    return Outcome(status="discarded")
+def _stopped(run: Run) -> Outcome:
+    match run.stop_reason:
+        case "timeout":
+            return failed("timeout", f"timed out after {run.execution.timeout.total_seconds():g} s")
+        case "cancelled":
+            error = {"type": "cancelled", "message": "cancelled while it ran"}
+            return Outcome(status="cancelled", error=error)
+        case _:
+            return Outcome(status="discarded")

@@ -215,7 +215,7 @@ def late_recoveries(history: History) -> Iterator[str]:
         if took > allowed:
             taken = lost.finished_at - last_beat
             yield (
-                f"{_name(lost)} of {lost.worker_id}: {took} after the last beat ({taken} until it was taken), "
+                f"{_name(lost)} of {lost.worker_id}: {took} after the last beat ({taken} until taken), "
                 f"allowed {allowed}"
             )
 

@@ -237,7 +237,7 @@ def test_frozen_worker_holds_no_transaction(start: StartWorker, schedule: Schedu
           and (state = 'active') = %s
     """
 
-    def has_session(active: bool) -> bool:  # noqa: FBT001
+    def has_session(active: bool) -> bool:
         return bool(schedule.conn.execute(sessions, (active,)).fetchall())
 
     wait_until(lambda: has_session(True))

@@ -29,6 +29,11 @@ MESSAGE_CHARACTERS = 4_096
 PROGRESS_BYTES = 8_192
 
 
+def describe_result(value: Any) -> dict[str, Any]:
+    """Say in a frame what a handler returned; nothing is no result, and not JSON's null."""
+    return {"kind": "done", "result": None if value is None else to_capped_json(value)}
+
+
 def describe_exception(error: BaseException) -> dict[str, Any]:
     """Turn what a handler raised into the frame that says so."""
     if isinstance(error, SystemExit):
@@ -94,10 +99,7 @@ class Child:
     def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
         self._context = context = make_context(order, self._report)
         try:
-            return {
-                "kind": "done",
-                "result": to_capped_json(self._call(self._handlers[order["handler"]], context)),
-            }
+            return describe_result(self._call(self._handlers[order["handler"]], context))
         except BaseException as error:
             return describe_exception(error)
         finally:
