@@ -129,6 +129,8 @@ async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
         frame = describe_exception(error)
     except (Exception, SystemExit, KeyboardInterrupt) as error:
         frame = describe_exception(error)
+    finally:
+        run.on_stop = None  # else a circle, which only the garbage collector ends
     if run.stop_reason is not None:  # however it took that
         raise asyncio.CancelledError
     return _outcome(frame)
