@@ -7,10 +7,12 @@ import inspect
 import re
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
+
+import msgspec
 
 Mode = Literal["process", "thread", "async"]
 Function = Callable[["Context"], Any]
@@ -38,8 +40,7 @@ class RetryAfter(Exception):  # noqa: N818
         self.seconds = max(0.0, seconds)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Context:
+class Context(msgspec.Struct, frozen=True, kw_only=True, eq=False, dict=True):
     """What a handler is told about the execution that it runs."""
 
     execution_id: UUID
@@ -49,7 +50,7 @@ class Context:
     attempt: int
     max_attempts: int
     traceparent: str | None = None
-    report: Callable[[Any], None] = field(repr=False, default=lambda _: None)
+    report: Callable[[Any], None] = lambda _: None
 
     @property
     def cancelled(self) -> threading.Event:
