@@ -143,6 +143,16 @@ async def claim(
     return await cursor.fetchall()
 
 
+async def listen(conn: Connection) -> bool:
+    """Have the session told of what is ready; False where the database does not tell."""
+    cursor = await conn.execute("select current_setting('scheduler.notify', true) = 'on'")
+    row = await cursor.fetchone()
+    if row != (True,):
+        return False
+    await conn.execute("listen scheduler_ready")
+    return True
+
+
 class Transaction(NamedTuple):
     """A transaction, as pg_stat_activity knows it."""
 

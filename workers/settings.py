@@ -25,6 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     database: str
     """DB_WRITE_CONNECTION_STRING."""
+    direct_database: str | None = None
+    """DB_DIRECT_CONNECTION_STRING: past PgBouncer, to LISTEN; without it the worker only polls."""
     sql_database: str | None = None
     """PGTICK_SQL_CONNECTION_STRING: the login that SQL jobs run as; without it no SQL job is claimed."""
     node_id: str
@@ -75,6 +77,7 @@ def load_settings(
         )
     settings = Settings(
         database=database,
+        direct_database=source.text("DB_DIRECT_CONNECTION_STRING"),
         sql_database=source.text("PGTICK_SQL_CONNECTION_STRING"),
         node_id=source.text("NODE_ID") or f"{socket.gethostname()}-{secrets.token_hex(3)}",
         queues=_split(queues if queues is not None else source.text("PGTICK_QUEUES")),

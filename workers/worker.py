@@ -5,6 +5,8 @@
     heartbeat ────┘ stop orders         while the finisher cannot get rid of what has ended
     (own thread)
 
+A listener wakes the claimer where the database says what is ready.
+
 What the database does not hear of within the lease goes to other workers; so everything stops here a second
 earlier.
 """
@@ -30,6 +32,7 @@ from workers.executors.sql import SqlExecutor
 from workers.finisher import Finisher
 from workers.heartbeat import Heartbeat, HeartbeatThread
 from workers.lease import Lease
+from workers.listener import Listener
 from workers.looper import Looper, Outage
 from workers.processes import Keeper
 from workers.queries import StopOrder
@@ -112,6 +115,11 @@ class Worker:
             on_no_lease=self._beat_now,
             give_back=self._give_back,
         )
+        self._listeners = [
+            Listener(conninfo, outage, node_id=settings.node_id, wake=self._claimer.wake)
+            for conninfo in [settings.direct_database]
+            if conninfo is not None
+        ]
         self._guard = LeaseGuard(outage, lease=lease, runner=self._runner, finisher=self._finisher)
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -122,7 +130,13 @@ class Worker:
             heartbeat = self._start_heartbeat()
             tasks = [
                 asyncio.create_task(looper.run(), name=looper.name)
-                for looper in (self._claimer, self._finisher, self._reporter, self._guard)
+                for looper in (
+                    self._claimer,
+                    self._finisher,
+                    self._reporter,
+                    self._guard,
+                    *self._listeners,
+                )
             ]
             _log.info(
                 "working",

@@ -16,6 +16,7 @@ declare
     v_shard constant integer := floor(random() * 16)::integer;
     v_traceparent constant text := scheduler_internal.setting('traceparent', null);
     v_ids uuid[];
+    v_is_ready boolean;
 begin
     perform scheduler_internal.check_items(items);
     perform scheduler_internal.check_traceparent(v_traceparent);
@@ -57,7 +58,10 @@ begin
                    coalesce(b.timeout, '1 hour'))
         from born b
     )
-    select array_agg(b.execution_id order by b.position) into v_ids from born b;
+    select array_agg(b.execution_id order by b.position), bool_or(b.starts_at <= v_now)
+    into v_ids, v_is_ready
+    from born b;
+    perform scheduler_internal.wake_workers(v_is_ready);
     return query select unnest(v_ids);
 end;
 $$;

@@ -65,6 +65,7 @@ begin
          coalesce(v_end.target, v_definition.target) ->> 'handler',
          v_end.dedup_key, v_end.traceparent, v_end.target, v_end.payload, v_end.policy);
     perform scheduler_internal.audit('retry_execution', execution_id, null);
+    perform scheduler_internal.wake_workers(true);
     return true;
 end;
 $$;

@@ -81,6 +81,7 @@ begin
         end;
         exit when fired >= max_fires;
     end loop;
+    perform scheduler_internal.wake_workers(fired > 0);
 
     select s.next_fire_at into next_due_at from scheduler_internal.schedules s
     where s.shard = v_shard and s.next_fire_at is not null

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 
+from tests.conftest import Database
 from tests.workers.conftest import StartWorker
 from tests.workers.support import Schedule, is_alive, wait_for_file, wait_until
 
@@ -25,16 +26,53 @@ def schedule(db: Connection[Any]) -> Schedule:
 def test_runs_every_job_type(start: StartWorker, schedule: Schedule, db: Connection[Any]) -> None:
     db.execute("create table public.effect (n integer)")
     db.execute("grant insert on public.effect to scheduler_sql")
-    sql = schedule.enqueue("sql", "insert into public.effect values (1)")
+    statement = schedule.enqueue("sql", "insert into public.effect values (1)")
     python = schedule.enqueue("python", "echo", payload={"n": 1})
     command = schedule.enqueue("command", "echo $PGTICK_EXECUTION_ID")
     http = schedule.enqueue("http", "http://127.0.0.1:9/", max_attempts=1)
     start("worker")
-    assert schedule.wait(sql).status == "succeeded"
+    assert schedule.wait(statement).status == "succeeded"
     assert db.execute("select * from public.effect").fetchall() == [(1,)]
     assert schedule.wait(python).result["payload"] == {"n": 1}
     assert schedule.wait(command).result["stdout"] == f"{command}\n"
     assert schedule.wait(http).error["type"] == "connection"
+
+
+def test_listens_where_the_database_tells(
+    start: StartWorker, schedule: Schedule, database: Database, db: Connection[Any]
+) -> None:
+    """Its polls are so rare that only a notification makes it look in time."""
+    db.execute(sql.SQL("alter database {} set scheduler.notify = on").format(sql.Identifier(database.name)))
+    if database.pooler is not None:
+        database.pooler.reconnect(database.name)
+    start(
+        "worker",
+        DB_DIRECT_CONNECTION_STRING=database.dsn(user="pgtick_worker", direct=True),
+        PGTICK_POLL_MIN_SECONDS="600",
+        PGTICK_POLL_MAX_SECONDS="600",
+    )
+    listening = "select from pg_stat_activity where datname = %s and query = 'listen scheduler_ready'"
+    wait_until(lambda: bool(db.execute(listening, (database.name,)).fetchall()))
+
+    def value(query: str, *arguments: Any) -> Any:
+        row = db.execute(query, arguments).fetchone()
+        assert row is not None
+        return row[0]
+
+    for _ in range(2):
+        first = schedule.enqueue("python", "noop")
+        schedule.wait(first)
+    schedule.wait(
+        value("""select scheduler.enqueue_many('[{"job_type": "python", "target": {"handler": "noop"}}]')""")
+    )
+    value("select scheduler.retry_execution(%s)", first)
+    schedule.wait(first)
+    job = "select scheduler.create_job('%s', 'python', '{\"handler\": \"noop\"}'%s)"
+    schedule.wait(value("select scheduler.trigger_job(%s)", value(job % ("triggered", ""))))
+    value(job % ("ticked", ", schedule => '* * * * * *'"))
+    wait_until(lambda: value("select fired from scheduler.tick()") > 0)
+    ended = "select from scheduler.executions where job_name = 'ticked' and status = 'succeeded'"
+    wait_until(lambda: bool(db.execute(ended).fetchall()))
 
 
 def test_claims_only_what_it_can_run(start: StartWorker, schedule: Schedule) -> None:
