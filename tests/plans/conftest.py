@@ -1,4 +1,7 @@
-"""A database with five days of history: what plans look like on an empty one says nothing."""
+"""A database with five days of history: what plans look like on an empty one says nothing.
+
+Five whole days: of today's few rows the plans would depend on the hour.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ LOAD = f"""
     select scheduler_internal.new_id(j.shard, t.at), j.shard, 1, t.at, t.at, t.at, t.at, t.at, j.job_id,
         gen_random_uuid(), 1, 0, 'f', true, 'succeeded', 'default', 'sql'
     from (select j.*, row_number() over () as n from scheduler_internal.jobs j) j
-    join (select i, now() - i * interval '{DAYS} days' / {HISTORY} as at
+    join (select i, date_trunc('day', now(), 'UTC') - i * interval '{DAYS} days' / {HISTORY} as at
           from generate_series(1, {HISTORY}) i) t
         on t.i % 64 = j.n - 1;
 
@@ -46,7 +49,7 @@ LOAD = f"""
         (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
     select j.shard, j.job_id, 1, t.at, t.at, 'skipped_overlap', t.at
     from scheduler_internal.jobs j
-    cross join (select now() - i * interval '{DAYS} days' / 200 as at from generate_series(1, 200) i) t;
+    cross join (select date_trunc('day', now(), 'UTC') - i * interval '{DAYS} days' / 200 as at from generate_series(1, 200) i) t;
 
     analyze;
 """
