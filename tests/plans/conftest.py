@@ -49,7 +49,8 @@ LOAD = f"""
         (shard, job_id, job_version, from_fire_at, to_fire_at, verdict, decided_at)
     select j.shard, j.job_id, 1, t.at, t.at, 'skipped_overlap', t.at
     from scheduler_internal.jobs j
-    cross join (select date_trunc('day', now(), 'UTC') - i * interval '{DAYS} days' / 200 as at from generate_series(1, 200) i) t;
+    cross join (select date_trunc('day', now(), 'UTC') - i * interval '{DAYS} days' / 200 as at
+                from generate_series(1, 200) i) t;
 
     analyze;
 """

@@ -11,6 +11,8 @@ import json
 import os
 import sys
 
+from psycopg import sql
+
 from loadtest.bench_throughput import ITEM
 from loadtest.rivals.programs.protocol import Payload, Program, run
 from loadtest.server import connect
@@ -23,8 +25,11 @@ class PgtickProgram(Program):
     """Its documented use: enqueue_many() for batches, enqueue() for one."""
 
     async def install(self) -> None:
-        """Migrate, which changes nothing where it is done."""
+        """Migrate, which changes nothing where it is done; workers hear of new jobs, as the rivals' do."""
         migrate(self.database)
+        with connect(self.database) as conn:
+            name = sql.Identifier(conn.info.dbname)
+            conn.execute(sql.SQL("alter database {} set scheduler.notify = on").format(name))
 
     async def connect(self) -> None:
         """Open a connection."""
@@ -45,7 +50,11 @@ class PgtickProgram(Program):
     async def work(self, stop: asyncio.Event) -> None:
         """Become a worker."""
         del stop
-        environ = os.environ | {"DB_WRITE_CONNECTION_STRING": self.database, "PGTICK_LOG_FORMAT": "json"}
+        environ = os.environ | {
+            "DB_WRITE_CONNECTION_STRING": self.database,
+            "DB_DIRECT_CONNECTION_STRING": self.database,
+            "PGTICK_LOG_FORMAT": "json",
+        }
         command = [sys.executable, "-m", "workers", "worker", "--concurrency", str(CONCURRENCY)]
         command += ["--handlers", "loadtest.rivals.programs.handlers"]
         os.execve(sys.executable, command, environ)  # noqa: S606 - it takes this one's place
