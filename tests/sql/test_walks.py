@@ -1,0 +1,117 @@
+"""No hot call walks a whole table or key, also with plans that were made when all tables were empty.
+
+A session plans once, and for an empty table the planner believes that any condition finds one row: such a
+plan may read all entries of a shard to find one, which only shows when there are many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.sql.engine import Engine, Worker
+
+EACH = 200  # rows of each kind in a shard
+FEW = 50  # entries of one index or rows of one table that a call may read
+
+FILL = f"""
+    insert into scheduler_internal.waiting
+        (shard, attempt, execution_id, run_at, created_at, attempt_base, rank, crashes, origin, exclusive,
+         queue, job_type, target)
+    select s, 0, scheduler_internal.new_id(s, t.at), t.at, scheduler.now(), 0, 0, 0, 'e', false, 'default',
+           'sql', '{{"statement": "select 1"}}'
+    from generate_series(0, 15) s
+    cross join generate_series(1, {EACH}) i
+    cross join lateral (select scheduler.now() + i * interval '1 day' as at) t;
+
+    insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
+    select w.shard, w.execution_id::text, w.execution_id from scheduler_internal.waiting w;
+
+    select scheduler.create_job('job ' || i, 'sql', '"select 1"', '0 0 1 1 *', overlap => 'queue_one')
+    from generate_series(1, {16 * EACH}) i
+"""
+READ = """
+    select c.relname, pg_stat_get_xact_tuples_returned(c.oid) as count from pg_class c
+    where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind in ('r', 'i')
+"""
+
+
+class Calls:
+    """What tickers, workers and users call all day."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.worker: Worker = engine.worker(lease="1 hour")
+        self.job_id = engine.job_of("* * * * *", overlap="allow")
+
+    def enqueue(self) -> None:
+        self.last = self.engine.enqueued()
+
+    def enqueue_with_a_key(self) -> None:
+        self.engine.enqueued(dedup_key=str(self.last))
+
+    def trigger(self) -> None:
+        self.engine.trigger_job(job_id=self.job_id)
+
+    def tick(self) -> None:
+        self.engine.rows("tick")
+
+    def claim(self) -> None:
+        self.held = self.worker.claim(100)
+        assert len(self.held) >= 3
+
+    def heartbeat(self) -> None:
+        self.worker.beat(lease="1 hour")
+
+    def finish(self) -> None:
+        self.worker.finish(*self.held)
+
+    def retry(self) -> None:
+        assert self.engine.retry_execution(execution_id=self.held[0]["execution_id"])
+
+    def cancel(self) -> None:
+        self.engine.cancel_execution(execution_id=self.held[0]["execution_id"])
+
+    def reap(self) -> None:
+        self.engine.reap()
+
+    def get_execution(self) -> None:
+        self.engine.execution(self.last)
+
+    def in_order(self) -> list[Callable[[], None]]:
+        """Returns them in an order in which each has something to do."""
+        return [
+            self.enqueue,
+            self.enqueue_with_a_key,
+            self.trigger,
+            self.tick,
+            self.claim,
+            self.heartbeat,
+            self.finish,
+            self.retry,
+            self.cancel,
+            self.reap,
+            self.get_execution,
+        ]
+
+
+@pytest.mark.direct  # one session throughout, whose plans are those of the beginning
+def test_plans_of_an_empty_database_stay_good(engine: Engine) -> None:
+    engine.maintain()
+    calls = Calls(engine)
+    for _ in range(2):
+        engine.clock.advance(minutes=1)
+        for call in calls.in_order():
+            call()
+    engine.db.execute(FILL.encode())
+    engine.clock.advance(minutes=1)
+    for call in calls.in_order():
+        with engine.db.transaction():
+            before = {row["relname"]: row["count"] for row in engine.select(READ)}
+            call()
+            read = {
+                row["relname"]: row["count"] - before.get(row["relname"], 0) for row in engine.select(READ)
+            }
+        much = {name: count for name, count in read.items() if count > FEW}
+        assert much == {}, call.__name__
