@@ -139,6 +139,47 @@ def test_heartbeats_tell_what_to_stop(engine: Engine) -> None:
     assert [row["reason"] for row in worker.beat({"execution_id": uuid4(), "attempt": 1})] == ["lost"]
 
 
+def test_what_a_worker_never_heard_of_is_given_back(engine: Engine) -> None:
+    """The answer to its claim was lost: after a lease it does not name what it was given."""
+    heard, unheard = engine.enqueued(), engine.enqueued()
+    worker = engine.worker(lease="10 seconds")
+    rows = [row for row in worker.claim(10) if row["execution_id"] == heard]
+    for _ in range(2):
+        engine.clock.advance(seconds=5)
+        worker.beat(*rows)
+        assert engine.execution(unheard)["status"] == "running"
+    engine.clock.advance(seconds=1)
+    worker.beat()  # says nothing of what it holds
+    assert engine.execution(unheard)["status"] == "running"
+    worker.beat(*rows)
+    assert engine.execution(unheard)["status"] == "ready"
+    assert engine.execution(heard)["status"] == "running"
+
+
+def test_a_look_for_the_unheard_that_takes_long_is_seldom(engine: Engine) -> None:
+    unheard = engine.enqueued()
+    worker = engine.worker(lease="10 seconds")
+    worker.claim_one()
+    engine.clock.advance(seconds=9)
+    worker.beat()
+    engine.clock.advance(seconds=2)
+    named: Row = {"execution_id": uuid4(), "attempt": 1}
+    next_look = "update scheduler_internal.workers set next_look_at = clock_timestamp() + %s::interval"
+    engine.db.execute(next_look, ("1 hour",))
+    worker.beat(named)
+    assert engine.execution(unheard)["status"] == "running"
+    engine.db.execute(next_look, ("-1 second",))
+    worker.beat(named)
+    assert engine.execution(unheard)["status"] == "ready"
+
+
+def test_claims_do_without_the_table_of_sweeps(engine: Engine) -> None:
+    engine.db.execute("truncate scheduler_internal.claim_sweeps")
+    ids = {engine.enqueued() for _ in range(40)}
+    worker = engine.worker()
+    assert {row["execution_id"] for row in worker.claim(100)} == ids
+
+
 @pytest.mark.parametrize("lease", [None, "0", "0.9 seconds", "61 minutes", "-1 hour"])
 def test_lease_bounds(engine: Engine, lease: str | None) -> None:
     with refused("22023", "^lease .* is out of range$"):
