@@ -104,7 +104,7 @@ def bench_requests(seconds: float, rounds: int) -> None:
         for _ in range(rounds):
             for name, requests in kinds(installation).items():
                 spent[name].append(_measure(installation, port, requests, seconds=seconds))
-    rows = [("ms a request", *PARTS, "all")]
+    rows: list[tuple[str, ...]] = [("ms a request", *PARTS, "all")]
     for name, found in spent.items():
         medians = [statistics.median(each[part] for each in found) for part in PARTS]
         rows.append((name, *(f"{each:.2f}" for each in medians), f"{sum(medians):.2f}"))
