@@ -9,7 +9,6 @@ from uuid import UUID
 
 import msgspec
 import psycopg
-from psycopg import sql
 
 from app.api.config import ApiSettings
 from app.api.context import Context
@@ -117,7 +116,7 @@ class Database:
             assert row is not None  # noqa: S101 - one row by construction
             answer = msgspec.json.decode(row[0]) if row[0] is not None else None
             read = then(answer) if then is not None else None
-            statement = sql.SQL("{}; {}").format(LSN, read.text() if read else sql.SQL(""))
+            statement = b"%s; %s" % (LSN, read.text() if read else b"")
             cursor = await conn.execute(statement, dict(read.arguments) if read else None)
             lsn = await cursor.fetchone()
             assert lsn is not None  # noqa: S101

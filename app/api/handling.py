@@ -49,8 +49,11 @@ _FIELD = re.compile(r"^(?:Object (?:missing required|contains unknown) field )?`
 _log = structlog.get_logger("api")
 
 
-def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Refuses a key that lacks the scope, and a query where none is read: it must not seem to count."""
+async def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuses a key that lacks the scope, and a query where none is read: it must not seem to count.
+
+    Waits for nothing; a guard that is not async, Litestar calls in a thread.
+    """
     operation = operation_of(handler)
     if operation is None:  # OPTIONS: whoever has a key
         return

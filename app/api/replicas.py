@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 import psycopg
 import structlog
-from psycopg import sql
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
 from app.api.pools import Connection, lent
@@ -56,13 +55,13 @@ class Source:
         return time.monotonic() - self._answered_at
 
     async def run(
-        self, statement: sql.Composable, arguments: Mapping[str, Any], *, seconds: float = READ_SECONDS
+        self, statement: bytes, arguments: Mapping[str, Any], *, seconds: float = READ_SECONDS
     ) -> tuple[str | None, int]:
         """Returns the one value of a statement, and the LSN as of which it was read at least."""
         self.in_flight += 1
         try:
             async with lent(self.pool, seconds=seconds) as conn:
-                cursor = await conn.execute(sql.SQL("{}; {}").format(LSN, statement), arguments)
+                cursor = await conn.execute(b"%s; %s" % (LSN, statement), arguments)
                 lsn = await _value(cursor)
                 cursor.nextset()
                 value = await _value(cursor)
@@ -118,7 +117,7 @@ class ReadRouter:
         await asyncio.gather(*self._watches, return_exceptions=True)
 
     async def read(
-        self, statement: sql.Composable, arguments: Mapping[str, Any], *, floor: int
+        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int]:
         """Returns what the statement says, as of an LSN at or above the floor, and that LSN."""
         for replica in self._candidates(floor):
@@ -133,14 +132,12 @@ class ReadRouter:
                 return value, lsn
         return await self._read_primary(statement, arguments, floor=floor)
 
-    async def read_newest(
-        self, statement: sql.Composable, arguments: Mapping[str, Any]
-    ) -> tuple[str | None, int]:
+    async def read_newest(self, statement: bytes, arguments: Mapping[str, Any]) -> tuple[str | None, int]:
         """The same as the primary knows it; while that is away, as a replica does."""
         return await self._read_primary(statement, arguments, floor=0)
 
     async def _read_primary(
-        self, statement: sql.Composable, arguments: Mapping[str, Any], *, floor: int
+        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int]:
         try:
             return await self.primary.run(statement, arguments)

@@ -29,15 +29,15 @@ class Greedy(Arrivals):
 
     def fire(self, **report: Any) -> None:
         """Counts what was refused apart."""
-        if report["response"].status_code == 429:
+        if report["response"] is not None and report["response"].status_code == 429:
             report["name"] = "greedy, refused"
         super().fire(**report)
 
-    def fault(self, response: Any, exception: Exception | None) -> Exception | None:
+    def fault(self, response: Any) -> Exception | None:
         """Returns what is wrong with an answer; a refusal that says when to come again is right."""
         if response.status_code != 429:
-            return exception
-        wait = response.headers.get("Retry-After") or ""
+            return super().fault(response)
+        wait = response.get("Retry-After") or ""
         return None if wait.isdecimal() else ValueError(f"429 with Retry-After: {wait!r}")
 
     kinds = weighted({list_jobs: 1})

@@ -15,7 +15,7 @@ create or replace function scheduler_internal.find_executions(
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
@@ -26,13 +26,21 @@ as $$
 --
 -- Of each table no more than 20,000 rows are looked at: what is rare does not read a history of
 -- millions, but 40 ms. Those of a job are found by the index of its history, but among all of its
--- shard that wait or run. The planner merges the three in the order of their indexes, as far as the
--- page goes, once it may neither sort nor take all of a table; it plans for the values at hand, so
--- that what is not asked for is not in the plan.
+-- shard that wait or run. The planner merges them in the order of their indexes, as far as the page
+-- goes, once it may neither sort nor take all of a table.
+--
+-- The plan is for any values and kept by the session: made anew for each call, the newest 20 took
+-- 14 ms instead of 4 where there are 38 days. A null bound leaves a table out when the plan starts.
 declare
     v_now constant timestamptz := scheduler.now();
     v_most constant integer := 20000;
-    v_shard constant integer := scheduler.get_shard_id(job_id);
+    v_first_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 0);
+    v_last_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 15);
+    v_waiting_from constant integer := case when 'waiting' = any (stages) then v_first_shard end;
+    v_running_from constant integer := case when 'running' = any (stages) then v_first_shard end;
+    v_history_from constant uuid := case when 'history' = any (stages) then from_id end;
+    v_all_from constant uuid := case when job_id is null then v_history_from end;
+    v_its_from constant uuid := case when job_id is not null then v_history_from end;
 begin
     execution_ids := array(
         select k.execution_id
@@ -42,23 +50,28 @@ begin
                     case when w.run_at <= v_now then 'ready' else 'scheduled' end as status,
                     null::jsonb as error
              from scheduler_internal.waiting w
-             where 'waiting' = any (stages) and w.execution_id between from_id and upto_id
-               and (v_shard is null or w.shard = v_shard)
+             where w.execution_id between from_id and upto_id
+               and w.shard between v_waiting_from and v_last_shard
              order by w.execution_id desc limit v_most)
             union all
             (select r.execution_id, r.shard, null, r.job_id, r.job_version, r.queue, r.job_type,
                     'running', null
              from scheduler_internal.running r
-             where 'running' = any (stages) and r.execution_id between from_id and upto_id
-               and (v_shard is null or r.shard = v_shard)
+             where r.execution_id between from_id and upto_id
+               and r.shard between v_running_from and v_last_shard
              order by r.execution_id desc limit v_most)
             union all
             (select h.execution_id, h.shard, case when h.final then h.attempt else 0 end, h.job_id,
                     h.job_version, h.queue, h.job_type, h.status, h.error
              from scheduler_internal.history h
-             where 'history' = any (stages) and h.execution_id between from_id and upto_id
-               and (find_executions.job_id is null
-                    or h.job_id = find_executions.job_id and h.final)
+             where h.execution_id between v_all_from and upto_id
+             order by h.execution_id desc limit v_most)
+            union all
+            (select h.execution_id, h.shard, h.attempt, h.job_id, h.job_version, h.queue,
+                    h.job_type, h.status, h.error
+             from scheduler_internal.history h
+             where h.execution_id between v_its_from and upto_id
+               and h.job_id = find_executions.job_id and h.final
              order by h.execution_id desc limit v_most)
         ) k
         where k.end_attempt is distinct from 0
@@ -83,17 +96,19 @@ begin
     else
         next_id := greatest(
             (select w.execution_id from scheduler_internal.waiting w
-             where 'waiting' = any (stages) and w.execution_id between from_id and upto_id
-               and (v_shard is null or w.shard = v_shard)
+             where w.execution_id between from_id and upto_id
+               and w.shard between v_waiting_from and v_last_shard
              order by w.execution_id desc offset v_most limit 1),
             (select r.execution_id from scheduler_internal.running r
-             where 'running' = any (stages) and r.execution_id between from_id and upto_id
-               and (v_shard is null or r.shard = v_shard)
+             where r.execution_id between from_id and upto_id
+               and r.shard between v_running_from and v_last_shard
              order by r.execution_id desc offset v_most limit 1),
             (select h.execution_id from scheduler_internal.history h
-             where 'history' = any (stages) and h.execution_id between from_id and upto_id
-               and (find_executions.job_id is null
-                    or h.job_id = find_executions.job_id and h.final)
+             where h.execution_id between v_all_from and upto_id
+             order by h.execution_id desc offset v_most limit 1),
+            (select h.execution_id from scheduler_internal.history h
+             where h.execution_id between v_its_from and upto_id
+               and h.job_id = find_executions.job_id and h.final
              order by h.execution_id desc offset v_most limit 1));
     end if;
     -- Its own rows may lie on both sides of the end: it belongs to the next page, as what follows.

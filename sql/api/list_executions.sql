@@ -47,8 +47,7 @@ begin
         error_contains, scheduler_internal.id_floor(
             least(v_newest, greatest(from_time, v_oldest))), v_upto, max_rows);
     return scheduler_internal.page(
-        scheduler_internal.show_executions(v_found.execution_ids, brief => true),
-        v_found.next_id::text);
+        scheduler_internal.show_executions(v_found.execution_ids), v_found.next_id::text);
 end;
 $$;
 

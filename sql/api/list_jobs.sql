@@ -24,7 +24,7 @@ begin
     v_found := scheduler_internal.find_jobs(
         name_prefix, job_type, queue, tag, paused, coalesce(after, ''), max_rows);
     return scheduler_internal.page(
-        scheduler_internal.show_jobs(v_found.job_ids, brief => true), v_found.next_name);
+        scheduler_internal.show_jobs(v_found.job_ids), v_found.next_name);
 end;
 $$;
 

@@ -18,7 +18,6 @@ import msgspec
 import psycopg
 import pytest
 import structlog
-from psycopg import sql
 
 from app.api.config import ApiSettings
 from app.api.database import Database
@@ -213,7 +212,7 @@ def test_a_frozen_replica_costs_no_answer(topology: Topology, api: RunningApi) -
 
 async def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, settings: ApiSettings) -> None:
     """A read in the way of what a replica has to replay is cancelled there, and done elsewhere."""
-    slow_read = sql.SQL("select count(*)::text from scheduler.jobs j right join pg_sleep(1.5) on true")
+    slow_read = b"select count(*)::text from scheduler.jobs j right join pg_sleep(1.5) on true"
     reads = (
         "select from pg_stat_activity where query like '%right join pg_sleep%' and pid <> pg_backend_pid()"
     )

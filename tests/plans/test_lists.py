@@ -82,3 +82,13 @@ def test_the_witness_sees(loaded: Connection[Any]) -> None:
     """A statement that reads all of it is caught as such."""
     loaded.execute("select count(*) from scheduler_internal.history h where h.traceparent is null")
     assert read_of(loaded, "history") == (HISTORY, HISTORY)
+
+
+def test_a_document_is_shortened_without_a_call(loaded: Connection[Any]) -> None:
+    """A page has hundreds of them: the function is written into the plan, as it says of itself."""
+    plan = loaded.execute(
+        "explain (verbose) select scheduler_internal.shorten(w.payload) from scheduler_internal.waiting w"
+    ).fetchall()
+    text = "\n".join(row[0] for row in plan)
+    assert "octet_length" in text
+    assert "shorten(" not in text

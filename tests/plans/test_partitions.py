@@ -70,7 +70,7 @@ HOT = {
 
 # Relation locks, indexes included, of a call whose plans are cached. A cached plan locks the tables of all
 # partitions before it leaves out all but one (PostgreSQL 18 no longer does); their indexes it does not.
-MOST_LOCKS = {"get_execution": 40, "get_execution_json": 40, "get_job_json": 40, "list_attempts": 40}
+MOST_LOCKS = {"get_execution": 40, "list_attempts": 40}
 MOST_LOCKS_OF_OTHERS = 75
 
 COUNTS = """
