@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api import schemas
 from app.api.examples import EXECUTION_ID, JOB_ID
-from app.api.handling import MAX_KEY_LENGTH
+from app.api.handling import IF_MATCH, MAX_KEY_LENGTH
 from app.api.operations import Operation
 from app.api.parameters import NoQuery
 from app.api.problems import KINDS
@@ -37,7 +37,7 @@ PARAMETERS: dict[str, Json] = {
         "name": "If-Match",
         "in": "header",
         "description": "the ETag that the job must have, as it was given; `*` for any",
-        "schema": {"type": "string", "pattern": r'^(\*|"?[0-9]{1,9}(\.[0-9a-f]{8})?"?)$'},
+        "schema": {"type": "string", "pattern": IF_MATCH},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
