@@ -10,7 +10,7 @@ import os
 CASES = int(os.environ.get("PGTICK_FUZZ_CASES", "20000"))
 AT_BOUNDS = 2_000
 """What schemathesis finds at the bounds of the document, at least: it is the same however many are wanted."""
-ALONG_LINKS = max(CASES // 20, 200)
-"""What schemathesis draws along the document's links. It draws ten times slower than we do."""
+ALONG_LINKS = max(CASES // 20, 1_000)
+"""What schemathesis draws along the document's links: in less, few are followed. It is slower than we are."""
 IN_HISTORIES = max(CASES - AT_BOUNDS - ALONG_LINKS, 200)
 """What we draw."""

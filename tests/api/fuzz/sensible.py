@@ -1,7 +1,7 @@
-"""What schemathesis imports: hooks that get its requests past the door, and a generator that bears an API with state.
+"""What schemathesis imports: hooks that get its requests past the door, and draws that bear state.
 
-By the schemas alone it draws targets that fit no type of job and zones that there are not: nearly all is refused,
-and no link is ever followed. Only what is meant to be accepted is mended; what is meant to be refused stays.
+By the schemas alone it draws targets that fit no type of job and zones that there are not: nearly all of that
+is refused, and no link is ever followed. Only what is meant to be accepted is mended; the rest stays.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ hypothesis.settings.load_profile("forgetful")
 
 
 @schemathesis.hook
-def map_case(context: HookContext, case: Case) -> Case:
+def map_case(context: HookContext, case: Case[Any]) -> Case[Any]:
     """Mends what was drawn; at the bounds nothing is."""
-    if _is_to_be_accepted(case) and case.meta.phase.name == TestPhase.STATEFUL:
+    if _is_to_be_accepted(case) and case.meta and case.meta.phase.name == TestPhase.STATEFUL:
         for part in _parts(case.body):
             _mend(part)
         if isinstance(case.query, dict) and _mark(case.query.get("cursor")) % 8:
@@ -63,7 +63,7 @@ def map_case(context: HookContext, case: Case) -> Case:
 
 
 @schemathesis.hook
-def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> None:
+def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -> None:
     """Mends what stands in the examples, too: asks for what there is, and makes what there is not yet."""
     for name, value in (case.path_parameters or {}).items():
         case.path_parameters[name] = _newest.get(value, value)
@@ -82,7 +82,7 @@ def before_call(context: HookContext, case: Case, kwargs: dict[str, Any]) -> Non
 
 
 @schemathesis.hook
-def after_call(context: HookContext, case: Case, response: Response) -> None:
+def after_call(context: HookContext, case: Case[Any], response: Response) -> None:
     """Remembers what was made."""
     if response.status_code == 201:
         made = response.json()
@@ -90,7 +90,7 @@ def after_call(context: HookContext, case: Case, response: Response) -> None:
         _newest[EXECUTION_ID] = made.get("execution_id") or _newest[EXECUTION_ID]
 
 
-def _is_to_be_accepted(case: Case) -> bool:
+def _is_to_be_accepted(case: Case[Any]) -> bool:
     return case.meta is not None and case.meta.generation.mode.is_positive
 
 
