@@ -16,8 +16,16 @@ from app.api import schemas
 from app.api.bodies import Body
 from app.api.examples import ANSWERS, REQUESTS
 from app.api.operations import Operation, operation_of
-from app.api.parameters import Query
-from app.api.responses import HEADERS, LINKS, PARAMETERS, PATH_PARAMETERS, problem_responses, problem_statuses
+from app.api.parameters import Paged, Query
+from app.api.responses import (
+    HEADERS,
+    LINKS,
+    PARAMETERS,
+    PATH_PARAMETERS,
+    next_page,
+    problem_responses,
+    problem_statuses,
+)
 
 Json = dict[str, Any]
 
@@ -119,12 +127,12 @@ def _document(path: str, name: str, operation: Operation, description: str) -> J
         document["parameters"] = parameters
     if operation.body is not None:
         document["requestBody"] = _request_body(operation.body)
-    document["responses"] = dict(_responses(path, operation))
+    document["responses"] = dict(_responses(path, name, operation))
     return document
 
 
 def _parameters(path: str, operation: Operation) -> Iterator[Json]:
-    for name in re.findall(r"\{(\w+)\}", path):
+    for name in _names(path):
         yield {"name": name, "in": "path", "required": True, **PATH_PARAMETERS[name]}
     yield from _query_parameters(operation.query)
     if operation.if_match:
@@ -133,6 +141,10 @@ def _parameters(path: str, operation: Operation) -> Iterator[Json]:
         yield {"$ref": "#/components/parameters/IdempotencyKey"}
     if operation.scope is not None and operation.body is None and not operation.if_match:
         yield {"$ref": "#/components/parameters/ConsistencyToken"}
+
+
+def _names(path: str) -> list[str]:
+    return re.findall(r"\{(\w+)\}", path)
 
 
 def _query_parameters(query: type[Query]) -> Iterator[Json]:
@@ -160,7 +172,7 @@ def _request_body(body: type[Body]) -> Json:
     return {"required": required, "content": {"application/json": content}}
 
 
-def _responses(path: str, operation: Operation) -> Iterator[tuple[str, Json]]:
+def _responses(path: str, name: str, operation: Operation) -> Iterator[tuple[str, Json]]:
     headers = ["X-Request-ID"]
     if operation.scope is not None:
         headers += ["X-Consistency-Token", "RateLimit", "RateLimit-Policy"]
@@ -177,11 +189,18 @@ def _responses(path: str, operation: Operation) -> Iterator[tuple[str, Json]]:
             if operation.answer in ANSWERS and status == operation.status:
                 content["example"] = ANSWERS[operation.answer]
             answer["content"] = {operation.media_type: content}
-        if operation.answer in LINKS and status < 400:
-            answer["links"] = LINKS[operation.answer]
+        if status < 400 and (links := _links(path, name, operation)):
+            answer["links"] = links
         yield str(status), answer
     for problem in problem_statuses(path, operation):
         yield str(problem), {"$ref": f"#/components/responses/{problem}"}
+
+
+def _links(path: str, name: str, operation: Operation) -> Json:
+    links: Json = LINKS.get(operation.answer, {})
+    if issubclass(operation.query, Paged):
+        links = links | next_page(name, _names(path))
+    return links
 
 
 def _describe(operation: Operation) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from app.api import schemas
 from app.api.examples import EXECUTION_ID, JOB_ID
-from app.api.handling import MAX_KEY_LENGTH
+from app.api.handling import IF_MATCH, MAX_KEY_LENGTH
 from app.api.operations import Operation
 from app.api.parameters import NoQuery
 from app.api.problems import KINDS
@@ -37,7 +37,7 @@ PARAMETERS: dict[str, Json] = {
         "name": "If-Match",
         "in": "header",
         "description": "the ETag that the job must have, as it was given; `*` for any",
-        "schema": {"type": "string", "pattern": r'^(\*|"?[0-9]{1,9}(\.[0-9a-f]{8})?"?)$'},
+        "schema": {"type": "string", "pattern": IF_MATCH},
     },
     "IdempotencyKey": {
         "name": "Idempotency-Key",
@@ -80,30 +80,62 @@ HEADERS: dict[str, Json] = {
     "WWW-Authenticate": {"description": "how to show a key", "schema": {"type": "string"}},
 }
 
-_JOB = {"parameters": {"job_id": "$response.body#/job_id"}}
-_EXECUTION = {"parameters": {"execution_id": "$response.body#/execution_id"}}
+_OF_A_JOB = (
+    "get_job",
+    "replace_job",
+    "update_job",
+    "delete_job",
+    "pause_job",
+    "resume_job",
+    "trigger_job",
+    "backfill_job",
+    "list_job_executions",
+    "list_fires",
+    "preview_job",
+)
+_OF_AN_EXECUTION = ("get_execution", "cancel_execution", "retry_execution")
+_AT_THIS_VERSION = {"header.If-Match": "$response.header.ETag"}
+
+
+def _links(operations: tuple[str, ...], parameter: str, where: str, **more: Any) -> Json:
+    """Returns links to operations whose parameter stands somewhere in the body."""
+    return {
+        name: {
+            "operationId": name,
+            "parameters": {parameter: f"$response.body#/{where}", **more.get(name, {})},
+        }
+        for name in operations
+    }
+
+
 LINKS: dict[Any, Json] = {
-    schemas.Job: {
-        name: {"operationId": name, **_JOB}
-        for name in (
-            "get_job",
-            "replace_job",
-            "update_job",
-            "delete_job",
-            "pause_job",
-            "resume_job",
-            "trigger_job",
-            "backfill_job",
-            "list_job_executions",
-            "list_fires",
-            "preview_job",
-        )
-    },
-    schemas.Execution: {
-        name: {"operationId": name, **_EXECUTION}
-        for name in ("get_execution", "cancel_execution", "retry_execution")
-    },
+    schemas.Job: _links(
+        _OF_A_JOB,
+        "job_id",
+        "job_id",
+        replace_job=_AT_THIS_VERSION,
+        update_job=_AT_THIS_VERSION,
+        delete_job=_AT_THIS_VERSION,
+    )
+    | _links(("put_job",), "name", "name"),
+    schemas.JobPage: _links(_OF_A_JOB, "job_id", "items/0/job_id"),
+    schemas.Execution: _links(_OF_AN_EXECUTION, "execution_id", "execution_id"),
+    schemas.ExecutionIds: _links(_OF_AN_EXECUTION, "execution_id", "execution_ids/0"),
+    schemas.ExecutionPage: _links(_OF_AN_EXECUTION, "execution_id", "items/0/execution_id"),
 }
+"""What may follow an answer, and where in it the parameters for that stand."""
+
+
+def next_page(name: str, path_parameters: list[str]) -> Json:
+    """Returns the link from a page of a list to the one after it."""
+    same = {parameter: f"$request.path.{parameter}" for parameter in path_parameters}
+    return {
+        "next_page": {
+            "operationId": name,
+            "parameters": {**same, "cursor": "$response.body#/next_cursor"},
+        }
+    }
+
 
 _MORE_HEADERS = {
     401: ["WWW-Authenticate"],

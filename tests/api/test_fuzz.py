@@ -1,23 +1,19 @@
-"""Whatever is sent, in whatever order: never a 5xx, and nothing that the OpenAPI document does not say.
-
-PGTICK_FUZZ_CASES says how many requests are sent; the long run is PGTICK_FUZZ_CASES=1000000.
-"""
+"""Whatever is sent, in whatever order: never a 5xx, and nothing that the OpenAPI document does not say."""
 
 from __future__ import annotations
 
-import os
 from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from tests.api.fuzz.cases import IN_HISTORIES
 from tests.api.fuzz.choices import Choices
 from tests.api.fuzz.history import History, Wire
 from tests.api.fuzz.oracle import Oracle
 from tests.support.api import RunningApi
 
-CASES = int(os.environ.get("PGTICK_FUZZ_CASES", "20000"))
 REQUESTS = 40
 BYTES = (600, 1_400)
 
@@ -36,7 +32,7 @@ def test_no_history_breaks_it(api: RunningApi, request: pytest.FixtureRequest) -
     request.addfinalizer(wire.close)
 
     @settings(
-        max_examples=-(-CASES // REQUESTS),
+        max_examples=-(-IN_HISTORIES // REQUESTS),
         deadline=None,
         database=None,
         phases=[
@@ -57,5 +53,5 @@ def test_no_history_breaks_it(api: RunningApi, request: pytest.FixtureRequest) -
     sent = oracle.counts.total()
     accepted = sum(times for (_, status), times in oracle.counts.items() if status < 300)
     print(f"{sent} requests, {accepted} accepted", *sorted(oracle.counts.items()), sep="\n")
-    assert sent >= CASES
+    assert sent >= IN_HISTORIES
     assert accepted > sent / 4, "most were refused: what is drawn is too odd to get far"

@@ -67,6 +67,19 @@ def test_of_two_changes_of_one_version_one_is_refused(client: httpx.Client) -> N
     assert client.get(path).status_code == 404
 
 
+def test_an_etag_is_what_was_given_and_nothing_like_it(client: httpx.Client) -> None:
+    made = make(client)
+    path, etag = made.headers["location"], made.headers["etag"]
+    version = etag.strip('"').partition(".")[0]
+
+    for other in (f"{version}.5", f'"{version}.abc"', f'{etag}, "2"', f"{etag}x", f"{version}.", '"'):
+        refused = client.patch(path, json={"priority": 1}, headers={"If-Match": other})
+        assert refused.status_code == 400, other
+        assert refused.json()["errors"][0]["field"] == "header.If-Match"
+    for same in (etag, f"W/{etag}", version, f'"{version}"'):
+        assert client.patch(path, json={"priority": 0}, headers={"If-Match": same}).status_code == 200, same
+
+
 def test_any_version_is_one_that_there_is(client: httpx.Client) -> None:
     there_is_one = {"If-Match": "*"}
 

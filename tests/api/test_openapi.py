@@ -100,6 +100,26 @@ def test_nothing_is_referred_to_that_is_not_there(document: Json) -> None:
     assert kept <= used
 
 
+def test_links_lead_to_operations_that_take_what_they_give(document: Json) -> None:
+    taken = {
+        operation["operationId"]: {
+            (p if "name" in p else document["components"]["parameters"][p["$ref"].rpartition("/")[2]])["name"]
+            for p in operation.get("parameters", ())
+        }
+        for *_, operation in operations(document)
+    }
+    linked = set()
+    for _, _, operation in operations(document):
+        for answer in operation["responses"].values():
+            for link in answer.get("links", {}).values():
+                given = {name.removeprefix("header.") for name in link["parameters"]}
+                assert given <= taken[link["operationId"]]
+                linked.add(link["operationId"])
+
+    needing_one = {o["operationId"] for path, _, o in operations(document) if "{" in path}
+    assert linked == needing_one | {"list_jobs", "list_executions"}
+
+
 def test_examples_fit_their_schemas(document: Json) -> None:
     count = 0
     for path, _, operation in operations(document):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import zlib
 from collections.abc import Callable
 from typing import Annotated
@@ -17,7 +18,7 @@ from litestar.params import PathParameter
 from app.api.context import Context, context_of
 from app.api.database import Database, Idempotency, Written
 from app.api.errors import FieldError, Problem
-from app.api.handling import MAX_KEY_LENGTH, AnyRequest, header, header_problem
+from app.api.handling import IF_MATCH, MAX_KEY_LENGTH, AnyRequest, header, header_problem
 from app.api.queries import Read
 
 Json = Response[bytes]
@@ -26,6 +27,7 @@ JobId = Annotated[UUID, PathParameter()]
 ExecutionId = Annotated[UUID, PathParameter()]
 ANY_VERSION = -1
 """As the SQL has it: the job may be at any version, but there must be one."""
+_IF_MATCH = re.compile(IF_MATCH)
 
 
 class _Versioned(msgspec.Struct):
@@ -74,15 +76,12 @@ def expected_version(request: AnyRequest) -> int | None:
     if_match = header(request, "If-Match")
     if if_match is None:
         return None
-    if if_match.strip() == "*":
-        return ANY_VERSION
-    # A proxy that compresses an answer makes its ETag weak: the version in it is still the job's.
-    version = if_match.strip().removeprefix("W/").removeprefix('"').partition(".")[0]
-    if not (version.isascii() and version.isdecimal() and len(version) < 10):
+    matched = _IF_MATCH.fullmatch(if_match.strip())
+    if matched is None:
         raise header_problem(
             "If-Match", "is no ETag of ours", hint="send the ETag of the job as it was given"
         )
-    return int(version)
+    return int(matched[3]) if matched[3] else ANY_VERSION
 
 
 async def idempotency(request: AnyRequest) -> Idempotency | None:
