@@ -5,7 +5,7 @@ immutable
 strict
 parallel safe
 as $$
-    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
+    select (lpad(to_hex((date_part('epoch', at) * 1000)::bigint), 12, '0') || repeat('0', 20))::uuid
 $$;
 
 comment on function scheduler_internal.id_floor(timestamptz) is

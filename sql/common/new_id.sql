@@ -5,9 +5,7 @@ language sql
 volatile
 parallel safe
 as $$
-    -- UUIDv7: 48 bits of milliseconds, the version, the shard in the next four bits, then random.
-    select (lpad(to_hex((extract(epoch from at) * 1000)::bigint), 12, '0')
-            || '7' || to_hex(shard) || substr(gen_random_uuid()::text, 17))::uuid
+    select scheduler_internal.make_id(shard, at, uuid_hash_extended(gen_random_uuid(), 0))
 $$;
 
 comment on function scheduler_internal.new_id(integer, timestamptz) is

@@ -40,9 +40,9 @@ def leases_by_the_clock_of_the_worker(db: Db) -> None:
 
 def next_fire_from_now(db: Db) -> None:
     """The next instant is sought from the clock on, not from the last instant."""
-    following = "scheduler_internal.next_instant(s.spec, s.timezone, {})"
+    following = "scheduler_internal.next_instant(d.spec, d.timezone, {})"
     rewrite(
-        db, "scheduler_internal.fire_punctual", following.format("s.next_fire_at"), following.format("at")
+        db, "scheduler_internal.fire_punctual", following.format("d.next_fire_at"), following.format("at")
     )
 
 

@@ -34,8 +34,8 @@ def on_time_ends_too_early(db: Db) -> None:
     rewrite(
         db,
         "scheduler_internal.fire_punctual",
-        "and d.next_fire_at >= coalesce(",
-        "and d.next_fire_at > coalesce(",
+        "and rules.fire_at >= coalesce(",
+        "and rules.fire_at > coalesce(",
     )
 
 

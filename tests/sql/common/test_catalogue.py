@@ -9,6 +9,7 @@ WITHOUT_SEARCH_PATH = {
     "scheduler_internal.is_far",
     "scheduler_internal.walked",
     "scheduler.get_shard_id",
+    "scheduler_internal.make_id",
     "scheduler_internal.new_id",
     "scheduler_internal.id_time",
     "scheduler_internal.id_floor",

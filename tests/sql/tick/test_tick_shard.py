@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.conftest import Connect
@@ -41,6 +43,21 @@ def test_a_shard_that_does_not_exist_is_refused(engine: Engine, shard: int | Non
 def test_max_fires_must_be_positive(engine: Engine, max_fires: int | None) -> None:
     with refused("22023", "^max_fires must be positive$"):
         engine.rows("tick_shard", shard=0, max_fires=max_fires)
+
+
+def test_rules_that_only_look_alike_are_kept_apart(engine: Engine) -> None:
+    """What is due of one rule is computed once; and a month equals 30 days, as PostgreSQL compares them."""
+    due_at = engine.clock.now + timedelta(days=1)
+    following = {"1 month": due_at.replace(month=due_at.month + 1), "30 days": due_at + timedelta(days=30)}
+    jobs = {
+        engine.job_of(f"every {step} from {due_at:%Y-%m-%dT%H:%MZ}"): step
+        for step in following
+        for _ in range(40)
+    }
+    engine.clock.set(due_at)
+    assert engine.rows("tick")[0]["fired"] == len(jobs)
+    for job_id, step in jobs.items():
+        assert engine.job(job_id)["next_fire_at"] == following[step]
 
 
 @pytest.mark.direct
