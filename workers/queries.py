@@ -226,7 +226,6 @@ select pg_catalog.pg_backend_pid(), pg_catalog.now(),
        pg_catalog.set_config('scheduler.payload', %(payload)s, true),
        pg_catalog.set_config('scheduler.traceparent', %(traceparent)s, true),
        pg_catalog.set_config('statement_timeout', %(timeout_ms)s, true),
-       pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        pg_catalog.set_config('client_connection_check_interval', '1s', true)
 """
 
@@ -254,7 +253,8 @@ async def begin_sql_job(
 
     It ends by itself when its worker leaves it idle for longer than idle_limit.
     """
-    await conn.execute("begin")
+    # In one message: there is no moment in which the transaction could be left open for good.
+    await conn.execute(f"begin; {_end_when_idle(idle_limit)}")
     cursor = await conn.execute(
         _BEGIN_SQL_JOB,
         {
@@ -264,7 +264,6 @@ async def begin_sql_job(
             "payload": payload,
             "traceparent": execution.traceparent or "",
             "timeout_ms": str(_milliseconds(time_limit)),
-            "idle_ms": str(_milliseconds(idle_limit)),
         },
     )
     row = await cursor.fetchone()
@@ -274,8 +273,7 @@ async def begin_sql_job(
 
 async def clean_sql_job(conn: Connection, *, idle_limit: timedelta) -> None:
     """Undo, within the job's transaction, whatever of the session its statement changed."""
-    limit = f"set local idle_in_transaction_session_timeout = {_milliseconds(idle_limit)};"
-    await conn.execute(f"{_CLEAN_SQL_JOB} {limit}")
+    await conn.execute(f"{_CLEAN_SQL_JOB} {_end_when_idle(idle_limit)}")
 
 
 async def roll_back_sql_job(conn: Connection) -> None:
@@ -339,6 +337,11 @@ def _array(values: Iterable[UUID | int | str]) -> str:
 def _sparse(values: Sequence[Any]) -> list[Any] | None:
     """An array, or null where nothing is in it."""
     return list(values) if any(value is not None for value in values) else None
+
+
+def _end_when_idle(limit: timedelta) -> str:
+    """Have the server end this transaction when its client is silent for so long."""
+    return f"set local idle_in_transaction_session_timeout = {_milliseconds(limit)};"
 
 
 def _milliseconds(interval: timedelta) -> int:
