@@ -8,6 +8,7 @@ from tests.sql.engine import Engine
 WITHOUT_SEARCH_PATH = {
     "scheduler_internal.is_far",
     "scheduler_internal.walked",
+    "scheduler_internal.wake_workers",
     "scheduler.get_shard_id",
     "scheduler_internal.make_id",
     "scheduler_internal.new_id",
