@@ -10,8 +10,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- What a claim that looked at all lanes of a shard has learned, for the next ones. If it walked far
--- they begin at bounds until it is time to sweep again, so late that the sweeps of all shards take
--- a tenth of a core at most; if it did not, all is well again.
+-- the next one sweeps: nearly always the walk has marked the dead entries, as PostgreSQL does where
+-- no transaction needs them, and it is short. If it is far, too, claims begin at bounds until it is
+-- time to sweep again, so late that the sweeps of all shards take a tenth of a core at most; if it
+-- is not, all is well again.
 --
 -- A bound is a second before the oldest row that waits, whoever may claim it: so a claim with
 -- filters hides nothing from others, nor does one that is rolled back.
@@ -26,8 +28,11 @@ begin
         return;
     end if;
     update scheduler_internal.claim_sweeps s
-    set next_at = case when v_far then clock_timestamp()
-        + least(walked * interval '100 microseconds', interval '10 seconds') end
+    set next_at = case
+        when not v_far then null
+        when s.next_at is null then clock_timestamp()
+        else clock_timestamp() + least(walked * interval '100 microseconds', interval '10 seconds')
+    end
     where s.shard = note_sweep.shard;
     if not v_far then
         return;

@@ -96,10 +96,11 @@ class Held:
         return value(self.conn, SWEEP, SHARD) is not None
 
     def work(self, number: int = FAR) -> None:
-        """Has so many run, whose entries stay, and a claim notice that."""
-        made = self.enqueue(number + 1)
+        """Has so many run, whose entries stay, and two claims notice that."""
+        made = self.enqueue(number + 2)
         assert len(self.claim(number)) == number
-        assert set(self.claim()) <= set(made)
+        for _ in range(2):
+            assert set(self.claim(1)) <= set(made)
 
 
 @pytest.fixture
@@ -123,6 +124,17 @@ def test_claims_begin_behind_the_dead_rows(held: Held) -> None:
     assert held.walk() > FAR - 100
     assert rows(held.conn, BOUNDS, SHARD) == [("default", 0, START + timedelta(seconds=119))]
     assert held.walk() < 20
+
+
+def test_where_no_transaction_is_open_one_walk_is_all(held: Held) -> None:
+    """It marks the dead entries; claims go on to look at all lanes, new ones too."""
+    held.holder.execute("rollback")
+    held.enqueue(FAR)
+    assert len(held.claim(FAR)) == FAR
+    assert held.walk() > FAR - 100
+    made = held.enqueue(queue="new")
+    assert held.claim() == made
+    assert not held.is_bounded
 
 
 def test_what_was_committed_late_waits_for_the_sweep(held: Held) -> None:
