@@ -236,7 +236,8 @@ class History:
         if "If-Match" in sent.headers and job_id in self.etags:
             # What follows the version tells apart two answers, not two definitions.
             wanted, current = (
-                etag.strip('"').partition(".")[0] for etag in (sent.headers["If-Match"], self.etags[job_id])
+                etag.strip().removeprefix("W/").strip('"').partition(".")[0]
+                for etag in (sent.headers["If-Match"], self.etags[job_id])
             )
             if got.status < 300:
                 assert wanted in ("*", current), f"it is at version {current}"
