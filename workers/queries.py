@@ -218,6 +218,10 @@ async def stop_worker(conn: Connection, *, worker_id: UUID) -> None:
 
 # The connections of SQL jobs, as the role that owns nothing here.
 
+BEGIN_IDLE_LIMIT = timedelta(seconds=0.25)
+"""For a transaction that has only begun. A pooler carries out what a worker had queued there before it froze,
+one by one: each would hold a connection for the whole limit. Who is cut so costs its execution no attempt."""
+
 _BEGIN_SQL_JOB = """
 select pg_catalog.pg_backend_pid(), pg_catalog.now(),
        pg_catalog.set_config('scheduler.execution_id', %(execution_id)s, true),
@@ -225,6 +229,7 @@ select pg_catalog.pg_backend_pid(), pg_catalog.now(),
        pg_catalog.set_config('scheduler.attempt', %(attempt)s, true),
        pg_catalog.set_config('scheduler.payload', %(payload)s, true),
        pg_catalog.set_config('scheduler.traceparent', %(traceparent)s, true),
+       pg_catalog.set_config('idle_in_transaction_session_timeout', %(idle_ms)s, true),
        pg_catalog.set_config('statement_timeout', %(timeout_ms)s, true),
        pg_catalog.set_config('client_connection_check_interval', '1s', true)
 """
@@ -254,7 +259,7 @@ async def begin_sql_job(
     It ends by itself when its worker leaves it idle for longer than idle_limit.
     """
     # In one message: there is no moment in which the transaction could be left open for good.
-    await conn.execute(f"begin; {_end_when_idle(idle_limit)}")
+    await conn.execute(f"begin; {_end_when_idle(min(idle_limit, BEGIN_IDLE_LIMIT))}")
     cursor = await conn.execute(
         _BEGIN_SQL_JOB,
         {
@@ -263,6 +268,7 @@ async def begin_sql_job(
             "attempt": str(execution.attempt),
             "payload": payload,
             "traceparent": execution.traceparent or "",
+            "idle_ms": str(_milliseconds(idle_limit)),
             "timeout_ms": str(_milliseconds(time_limit)),
         },
     )

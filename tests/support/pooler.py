@@ -70,6 +70,17 @@ class Pooler:
         """Has every pooled connection of that database made anew, so that it sees new settings."""
         self._tell(f"RECONNECT {dbname}")
 
+    def waiting(self, dbname: str) -> int:
+        """Returns how many clients wait there for a connection of that database."""
+        with psycopg.connect(self.conninfo("pgbouncer", user=ADMIN), autocommit=True) as conn:
+            result = conn.pgconn.exec_(b"SHOW POOLS")
+            names = [(result.fname(column) or b"").decode() for column in range(result.nfields)]
+            rows = [
+                {name: (result.get_value(row, column) or b"").decode() for column, name in enumerate(names)}
+                for row in range(result.ntuples)
+            ]
+        return sum(int(row["cl_waiting"]) for row in rows if row["database"] == dbname)
+
     def point_to(self, cluster: Cluster, dbname: str) -> None:
         """Leads to another server from now on, as after a failover; who waits on the old one is freed."""
         self._cluster = cluster

@@ -250,6 +250,29 @@ def test_frozen_worker_holds_no_transaction(start: StartWorker, schedule: Schedu
     assert effects(schedule) == ["once"]
 
 
+def test_what_a_frozen_worker_had_queued_holds_no_connection(
+    start: StartWorker, schedule: Schedule, database: Database, server_folder: Path
+) -> None:
+    """A pooler carries out what waits in it, although nobody is there who goes on."""
+    pooler = Pooler(database.server.cluster, server_folder, pool_size=1)
+    pooled = pooler.conninfo(database.name, user="pgtick_sql")
+    settings = {"PGTICK_SQL_CONNECTION_STRING": pooled, "PGTICK_LEASE_SECONDS": "90"}
+    worker = start("worker", **settings)
+    assert run(schedule, "select 1").status == "succeeded"
+    with psycopg.connect(pooled, prepare_threshold=None) as holder:
+        holder.execute("select 1")
+        with schedule.conn.transaction():
+            queued = [schedule.enqueue("sql", "select 1", max_attempts=1) for _ in range(4)]
+        wait_until(lambda: pooler.waiting(database.name) >= 2)
+        worker.signal(signal.SIGSTOP)
+        start("worker", **settings)
+    assert run(schedule, "select 1").status == "succeeded"
+    worker.signal(signal.SIGCONT)
+    for execution_id in queued:
+        assert schedule.wait(execution_id).status == "succeeded"
+    pooler.stop()
+
+
 def test_jobs_that_queue_for_a_connection_leave_room_for_others(
     start: StartWorker, schedule: Schedule, database: Database, server_folder: Path
 ) -> None:
