@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+# Tests wait for processes as long as they compute: four keep two cores busy.
+TEST_PROCESSES ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help install up test test-variants check format bench bench-api bench-rivals bench-flat load load-limit db-reset
@@ -26,10 +28,10 @@ up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-
 	@$(BIN)/pgtick up
 
 test: install ## Runs all tests, through PgBouncer where it is installed; PGTICK_TEST_POOL=none: past it
-	@$(BIN)/pytest -q -n 2
+	@$(BIN)/pytest -q -n $(TEST_PROCESSES)
 
 test-variants: install ## Runs the tests of the SQL on the newest PostgreSQL, that of the wheel, without a pooler
-	@PGTICK_TEST_PG=wheel PGTICK_TEST_POOL=none $(BIN)/pytest -q -n 2 -m 'not slow' tests/sql tests/roles tests/migrations
+	@PGTICK_TEST_PG=wheel PGTICK_TEST_POOL=none $(BIN)/pytest -q -n $(TEST_PROCESSES) -m 'not slow' tests/sql tests/roles tests/migrations
 
 check: install ## Format, lint, types, squawk, and whether functions can be re-applied
 	@$(BIN)/ruff format --check --quiet . || { echo "not formatted: make format"; exit 1; }

@@ -1,20 +1,26 @@
-"""20 executions enqueued every second: how long until a real worker starts them, by polling alone."""
+"""20 executions enqueued every second: how long until a real worker starts them, by polling alone; and what
+workers cost that poll and find nothing.
+"""
 
 from __future__ import annotations
 
 import random
 import time
+from pathlib import Path
 
 from loadtest.bench_throughput import enqueue_batch
 from loadtest.figures import Figure, Report, Target, percentile, server_settings
 from loadtest.processes import running
-from loadtest.server import database
+from loadtest.server import Database, database
+from loadtest.usage import usage
 
 RATE = 20
 SECONDS = 20
 WARM_UP_SECONDS = 3
 DRAIN_SECONDS = 10
 P99_TARGET_MS = Target(100.0)
+IDLE_WORKERS = 4
+IDLE_TARGET_PERCENT = Target(2.0)
 
 
 def run(dsn: str | None) -> Report:
@@ -46,6 +52,7 @@ def run(dsn: str | None) -> Report:
             """
         ).fetchall()
         settings = server_settings(conn)
+        idle = _idle_percent(db)
     waited_ms = [row[0] for row in rows]
     return Report(
         benchmark="latency",
@@ -59,5 +66,36 @@ def run(dsn: str | None) -> Report:
                 target=P99_TARGET_MS if percent == 99 else None,
             )
             for percent in (50, 95, 99)
-        ],
+        ]
+        + idle,
     )
+
+
+def _idle_percent(db: Database) -> list[Figure]:
+    """Measures idle workers and the sessions that answer them; nothing where the server runs elsewhere."""
+    if not db.is_local:
+        return []
+    arguments = ("worker", "--handlers", "loadtest.handlers")
+    with (
+        db.connect() as conn,
+        running(*arguments, conninfo=db.worker_conninfo, count=IDLE_WORKERS) as workers,
+    ):
+        stat = Path(f"/proc/{conn.info.backend_pid}/stat").read_text()
+        server = int(stat.rpartition(")")[2].split()[1])
+        parts = {"workers": workers, "server": [server]}
+        time.sleep(WARM_UP_SECONDS)
+        before = usage(parts)
+        time.sleep(SECONDS)
+        after = usage(parts)
+    percent = {
+        part: (after[part].processor_seconds - before[part].processor_seconds) / SECONDS * 100
+        for part in parts
+    }
+    return [
+        Figure(name=f"{IDLE_WORKERS} idle {name}", unit="% of a core", values=[value], target=target)
+        for name, value, target in (
+            ("workers", percent["workers"], None),
+            ("workers' server", percent["server"], None),
+            ("workers, together", sum(percent.values()), IDLE_TARGET_PERCENT),
+        )
+    ]

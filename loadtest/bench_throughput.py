@@ -45,16 +45,16 @@ def run(dsn: str | None) -> Report:
         for _ in range(ROUNDS):
             for size, executions in EXECUTIONS.items():
                 share = executions // PROCESSES
-                enqueued = _together(pool, enqueue, db.conninfo, size, share)
-                drained = _together(pool, drain, db.conninfo, size, share)
+                enqueued = together(pool, PROCESSES, enqueue, db.conninfo, size, share)
+                drained = together(pool, PROCESSES, drain, db.conninfo, size, share)
                 figures = {
-                    "enqueue": _rate(enqueued),
+                    "enqueue": rate(enqueued),
                     "claim": executions / (sum(s.claim_seconds for s in drained) / PROCESSES),
                     "finish": executions / (sum(s.finish_seconds for s in drained) / PROCESSES),
-                    "claim and finish": _rate(drained),
+                    "claim and finish": rate(drained),
                 }
-                for name, rate in figures.items():
-                    rates.setdefault(f"{name}, batches of {size}", []).append(rate)
+                for name, value in figures.items():
+                    rates.setdefault(f"{name}, batches of {size}", []).append(value)
         with db.connect() as conn:
             wal = {size: _wal_of_phases(conn, size, n) for size, n in WAL_EXECUTIONS.items()}
             settings = server_settings(conn)
@@ -129,16 +129,17 @@ def enqueue_batch(conn: psycopg.Connection[Any], size: int) -> None:
 
 
 def claim_batch(
-    conn: psycopg.Connection[Any], worker_id: uuid.UUID, size: int
+    conn: psycopg.Connection[Any], worker_id: uuid.UUID, size: int, queues: list[str] | None = None
 ) -> list[tuple[uuid.UUID, int]]:
-    """Claims up to so many; reads all columns, as a worker does."""
+    """Claims up to so many, of those queues or of all; reads all columns, as a worker does."""
     rows = conn.execute(
         """
         select execution_id, attempt, job_id, job_name, job_type, queue, target, payload, fire_at, run_at,
                started_at, timeout, max_attempts, traceparent, token
-        from scheduler.claim(worker_id => %s, max_executions => %s, job_types => '{python}')
+        from scheduler.claim(
+            worker_id => %s, max_executions => %s, queues => %s::text[], job_types => '{python}')
         """,
-        [worker_id, size],
+        [worker_id, size, queues],
         binary=True,
     )
     return [(row[0], row[1]) for row in rows]
@@ -196,12 +197,15 @@ def _wait_until(start_at: float) -> None:
     time.sleep(max(0.0, start_at - time.monotonic()))
 
 
-def _together(pool: ProcessPoolExecutor, work: Callable[..., Spent], *arguments: Any) -> list[Spent]:
-    """Has every process do the same from the same moment on: the monotonic clock is one for all."""
+def together(
+    pool: ProcessPoolExecutor, processes: int, work: Callable[..., Spent], *arguments: Any
+) -> list[Spent]:
+    """Has so many processes do the same from the same moment on: the monotonic clock is one for all."""
     start_at = time.monotonic() + _START_DELAY_SECONDS
-    return [future.result() for future in [pool.submit(work, *arguments, start_at) for _ in range(PROCESSES)]]
+    return [future.result() for future in [pool.submit(work, *arguments, start_at) for _ in range(processes)]]
 
 
-def _rate(spent: list[Spent]) -> float:
+def rate(spent: list[Spent]) -> float:
+    """Returns how many executions a second they all did together."""
     seconds = max(s.ended_at for s in spent) - min(s.started_at for s in spent)
     return sum(s.executions for s in spent) / seconds

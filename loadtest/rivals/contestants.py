@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from psycopg.conninfo import conninfo_to_dict
 
+from loadtest.history import FILL
 from loadtest.rivals import tools
 from loadtest.rivals.tools import MissingError
 
@@ -165,19 +166,7 @@ FLAT = (
         name=US,
         note="enqueue_many(), claim(), finish()",
         command=_ours("pgtick_functions"),
-        # Over the last seven days, a partition each, in the order of their ids.
-        fill="""
-            select scheduler_internal.ensure_partition('history', current_date - d)
-            from generate_series(0, 7) d;
-            insert into scheduler_internal.history
-                (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, rank, origin,
-                 final, status, queue, job_type, target, payload, result)
-            select scheduler_internal.new_id((n % 16)::integer, at), n % 16, 1, at, at, at, at, 0, 'e',
-                   true, 'succeeded', 'default', 'python', '{"handler": "noop"}', '{"order": 1234567}',
-                   '{"done": true}'
-            from generate_series(1, $rows) n,
-                 lateral (select now() - interval '7 days' * (1 - n::float8 / $rows)) t(at)
-            """,
+        fill=FILL,
     ),
     Contestant(
         name="plain SKIP LOCKED",

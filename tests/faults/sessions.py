@@ -31,12 +31,17 @@ def meeting(watcher: Db, conn: Db, call: Callable[[Db], Any]) -> Iterator[Future
     """Makes a call in a thread; the block runs once that waits for another session, or is done."""
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(call, conn)
-        wait_until(
-            lambda: (
-                future.done() or value(watcher, "select pg_blocking_pids(%s) <> '{}'", conn.info.backend_pid)
+        try:
+            wait_until(
+                lambda: (
+                    future.done()
+                    or value(watcher, "select pg_blocking_pids(%s) <> '{}'", conn.info.backend_pid)
+                )
             )
-        )
-        yield future
+            yield future
+        except BaseException:
+            conn.cancel_safe()  # else a test that has failed would wait for it for ever
+            raise
 
 
 @contextmanager

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Connect
+from tests.faults.bugs import rewrite
 from tests.faults.sessions import Db, meeting, rows, value, wait_until, waiting
 from tests.support.clock import Clock
 
@@ -109,19 +110,18 @@ class TestTicks:
         """B has read the schedule, and that nothing is alive; then A fires; then B comes to lock the row."""
         job_id, shard = stage.create_job(overlap="skip")
         stage.watcher.execute("""
-            alter function scheduler_internal.next_instant rename to next_instant_itself;
-            create function scheduler_internal.next_instant(
-                spec scheduler_internal.schedule_spec, timezone text, after timestamptz)
-            returns timestamptz language plpgsql as $$
+            create function public.stop_here() returns boolean language plpgsql as $$
             begin
                 if current_setting('test.stop_here', true) = 'on' then
                     perform set_config('lock_timeout', '0', true);  -- the tick's own, of 50 ms
                     perform pg_advisory_xact_lock_shared(42);
                 end if;
-                return scheduler_internal.next_instant_itself(spec, timezone, after);
-            end $$;
-            alter function scheduler.tick_shard reset lock_timeout;  -- it is to stop here for longer
+                return true;
+            end $$
         """)
+        # As the schedule is read, which is before it is locked.
+        due = "s.next_fire_at <= at"
+        rewrite(stage.watcher, "scheduler_internal.fire_punctual", due, f"{due} and public.stop_here()")
         stage.at(1, stage.a)
         stage.at(2, stage.b, stage.watcher)
         stage.b.execute("set test.stop_here = 'on'")
