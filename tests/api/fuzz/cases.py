@@ -1,6 +1,6 @@
 """How many requests are sent, in all and by whom.
 
-PGTICK_FUZZ_CASES says how many in all; the long run is PGTICK_FUZZ_CASES=1000000.
+PGTICK_FUZZ_CASES says how many in all; the long run is PGTICK_FUZZ_CASES=1000000 PYTEST_TIMEOUT=0.
 """
 
 from __future__ import annotations
