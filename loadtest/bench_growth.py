@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from itertools import cycle
 from multiprocessing import get_context
 from typing import Any
 from uuid import UUID
@@ -102,7 +103,7 @@ def _history(db: Database) -> Iterator[Figure]:
             yield Figure(
                 name=f"{count:,} ended: get_execution()",
                 unit="ms",
-                values=_rounds(_look_up(conn), calls=LOOK_UPS),
+                values=_rounds(_look_up(conn, rows), calls=LOOK_UPS),
             )
             yield Figure(
                 name=f"{count:,} ended: newest 50, list_executions()",
@@ -142,6 +143,7 @@ def _queues(db: Database) -> Iterator[Figure]:
 
 
 def _make_due(conn: Connection) -> None:
+    conn.execute("truncate scheduler_internal.waiting")  # else what fired before is in their way
     conn.execute(
         """
         update scheduler_internal.schedules s set next_fire_at = %s
@@ -175,11 +177,16 @@ def _enqueue_into(conn: Connection, queues: list[str]) -> None:
         conn.execute("select scheduler.enqueue_many(%s)", [json.dumps(items)])
 
 
-def _look_up(conn: Connection) -> Callable[[], object]:
+def _look_up(conn: Connection, rows: int) -> Callable[[], object]:
+    """Returns what looks up one of them, each time another from anywhere in the history."""
     found = conn.execute(
-        "select execution_id from scheduler_internal.history tablesample system (0.1) limit %s", [LOOK_UPS]
+        """
+        select execution_id from scheduler_internal.history tablesample system (least(100, 1e6 / %s))
+        order by random() limit %s
+        """,
+        [rows, LOOK_UPS],
     ).fetchall()
-    ids = iter([row[0] for row in found] * (ROUNDS * LOOK_UPS // len(found) + 1))
+    ids = cycle(row[0] for row in found)
     return lambda: conn.execute("select * from scheduler.get_execution(%s)", [next(ids)])
 
 
