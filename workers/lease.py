@@ -40,6 +40,11 @@ class Lease:
         """Whether it was held, and is over."""
         return self._held and now() >= self._end
 
+    @property
+    def seconds_left(self) -> float:
+        """How long it is still held; 0 when it is not."""
+        return max(0.0, self._end - now()) if self._held else 0.0
+
     def renew(self, worker_id: UUID, *, asked_at: float) -> float | None:
         """Note a beat that the database took; counted from before it was sent. Returns the new end.
 

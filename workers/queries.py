@@ -143,6 +143,22 @@ async def claim(
     return await cursor.fetchall()
 
 
+class PollOrder(NamedTuple):
+    """Among how many idle workers of its kind a worker polls, and which of them it is, from 0."""
+
+    place: int
+    workers: int
+
+
+async def poll_order(conn: Connection, *, worker_id: UUID) -> PollOrder:
+    """Ask when it is this worker's turn to ask for work."""
+    cursor = conn.cursor(row_factory=class_row(PollOrder))
+    await cursor.execute("select place, workers from scheduler.poll_order(worker_id => %s)", (worker_id,))
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - one row by contract
+    return row
+
+
 async def listen(conn: Connection) -> bool:
     """Have the session told of what is ready; False where the database does not tell."""
     cursor = await conn.execute("select current_setting('scheduler.notify', true) = 'on'")

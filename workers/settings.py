@@ -47,8 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_GRACE_SECONDS: how long a leaving worker waits for what it runs."""
     poll_min_seconds: float = 0.01
     """PGTICK_POLL_MIN_SECONDS: the first pause of a worker that found nothing; it doubles up to the next."""
-    poll_max_seconds: float = 0.08
-    """PGTICK_POLL_MAX_SECONDS."""
+    poll_max_seconds: float = 0.07
+    """PGTICK_POLL_MAX_SECONDS: so far apart are the polls of workers that find nothing, which take turns."""
     http_allow: tuple[str, ...] = ()
     """PGTICK_HTTP_ALLOW: hosts, host:port or CIDR that HTTP jobs may reach although they are not public."""
     webhook_secrets: tuple[bytes, ...] = ()
@@ -90,7 +90,7 @@ def load_settings(
         beat_seconds=source.number("PGTICK_BEAT_SECONDS", 3.0, least=0.1),
         grace_seconds=source.number("PGTICK_GRACE_SECONDS", 30.0, least=0.0),
         poll_min_seconds=source.number("PGTICK_POLL_MIN_SECONDS", 0.01, least=0.001),
-        poll_max_seconds=source.number("PGTICK_POLL_MAX_SECONDS", 0.08, least=0.001),
+        poll_max_seconds=source.number("PGTICK_POLL_MAX_SECONDS", 0.07, least=0.001),
         http_allow=_split(source.text("PGTICK_HTTP_ALLOW")),
         webhook_secrets=_webhook_secrets(source.text("PGTICK_WEBHOOK_SECRET")),
         metrics_port=source.port("PGTICK_METRICS_PORT"),

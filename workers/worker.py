@@ -48,6 +48,10 @@ RECORD_SECONDS = 5.0
 """How long a leaving worker tries to record what has ended."""
 
 
+GUARD_SECONDS = 0.5
+"""How often the lease is looked at: less than the margin that it has."""
+
+
 class LeaseGuard(Looper):
     """Stops everything when the lease is over, and lets the worker go on under a new id."""
 
@@ -63,7 +67,8 @@ class LeaseGuard(Looper):
         """Look at the clock."""
         if self._lease.expired:
             self.give_up()
-        return 0.1
+        # To its end, but not all at once: this loop's timers stand still while the machine sleeps.
+        return min(self._lease.seconds_left or GUARD_SECONDS, GUARD_SECONDS)
 
     def give_up(self) -> None:
         """Stop everything: what ran belongs to others by now."""

@@ -1,0 +1,43 @@
+create or replace function scheduler.poll_order(
+    worker_id uuid,
+    out place integer,
+    out workers integer
+)
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+as $$
+-- Among how many workers this one polls, and which of them it is, counted from 0: so that those
+-- that find nothing ask in turn, and a fleet at rest costs as much as one worker. Counted are the
+-- live ones that serve the same queues and job types and have room for more: who is busy asks for
+-- nothing, and his turn would be a gap.
+--
+-- Nothing rests on it: who asks out of turn, or waits for the turn of one that has just died, is a
+-- pause early or late. Not registered: (0, 1).
+-- Locks, Writes: nothing.
+declare
+    v_now constant timestamptz := scheduler.now();
+begin
+    select count(*) filter (where w.worker_id < me.worker_id), count(*)
+    into place, workers
+    from scheduler_internal.workers me
+    join scheduler_internal.workers w
+      on w.queues is not distinct from me.queues and w.job_types is not distinct from me.job_types
+    where me.worker_id = poll_order.worker_id
+      and w.stopped_at is null and not w.draining and w.last_beat_at + w.lease > v_now
+      and (w.worker_id = me.worker_id
+           or w.concurrency is null
+           or w.concurrency > (select count(*) from scheduler_internal.running r
+                               where r.worker_id = w.worker_id));
+    workers := greatest(workers, 1);
+end;
+$$;
+
+comment on function scheduler.poll_order(uuid) is
+    'Among how many idle workers of its kind this one polls, and which of them it is, from 0: so '
+    'that they ask in turn';
