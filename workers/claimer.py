@@ -1,6 +1,6 @@
 """The claimer: takes executions as fast as they can be started, and asks rarely where there are none.
 
-A poll that finds nothing costs worker and server 2.5 ms together, so that idle workers take turns: by the wall
+A poll that finds nothing costs worker and server 2.5 ms together; so idle workers take turns by the wall
 clock, each at its own moment of a common period. Clocks that differ only make the gaps uneven.
 """
 
@@ -27,7 +27,7 @@ NO_LEASE = "JB001"
 ORDER_SECONDS = 5.0
 """How long a worker goes by the order of polls that it was told."""
 MOST_TURNS = 4
-"""With more idle workers the period grows no further: all but one may just have become busy, or be others'."""
+"""With more idle workers the period grows no further: the others may just have become busy."""
 
 
 class Claimer(Looper):

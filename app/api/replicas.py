@@ -119,7 +119,11 @@ class ReadRouter:
     async def read(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int]:
-        """Returns what the statement says, as of an LSN at or above the floor, and that LSN."""
+        """Returns what the statement says, as of an LSN at or above the floor, and that LSN.
+
+        That something does not exist is said as of now: who hears of a new execution, from whoever made it,
+        has no token to name with the question.
+        """
         for replica in self._candidates(floor):
             try:
                 value, lsn = await replica.run(statement, arguments)
@@ -128,6 +132,8 @@ class ReadRouter:
             except FAILURES as error:
                 replica.failed(error)
                 continue
+            if value is None:
+                break  # it may be newer than what the replica has: that there is none, the primary says
             if lsn >= floor:
                 return value, lsn
         return await self._read_primary(statement, arguments, floor=floor)

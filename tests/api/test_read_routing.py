@@ -154,6 +154,17 @@ def test_what_was_written_is_read(topology: Topology, api: RunningApi, numbers: 
             assert int(answer.headers[TOKEN], 16) >= int(token, 16)
 
 
+def test_what_is_new_is_there_for_who_has_no_token(topology: Topology, api: RunningApi) -> None:
+    client = api.client()
+    unknown = f"/v1/executions/{uuid4()}"
+    with late(topology, 0, 1):
+        path, _ = enqueue(client)
+        assert client.get(path).status_code == 200
+        assert client.get(unknown).status_code == 404
+    with closed(topology):
+        assert client.get(unknown).status_code == 404
+
+
 def test_a_change_of_a_job_is_read_by_its_token(topology: Topology, api: RunningApi) -> None:
     client = api.client()
     job = {"name": f"job {uuid4()}", "job_type": "http", "target": {"url": "https://example.com/"}}
