@@ -18,14 +18,6 @@ RECONNECT_SECONDS = 1.0
 WAITING_PER_CONNECTION = 40
 """So many may wait for each connection of a pool: more would only learn later that it is too much."""
 
-# What a session calls for the first time it plans, for all partitions, and keeps: 10 ms or more each.
-WARM_UP = b"""
-    select scheduler.list_jobs(), scheduler.list_executions(), scheduler.list_stats(),
-           scheduler.list_queues(), scheduler.list_workers(),
-           scheduler.get_job_json(job_id => '00000000-0000-0000-0000-000000000000'),
-           scheduler.get_execution_json(execution_id => '00000000-0000-0000-0000-000000000000')
-"""
-
 
 class Connection(AsyncConnection[Any]):
     """One that is cut where psycopg would send a cancel request.
@@ -51,7 +43,6 @@ def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConn
         max_waiting=size * WAITING_PER_CONNECTION,
         max_lifetime=600.0,
         max_idle=120.0,
-        configure=warm_up,
         # Between tries a pool waits ever longer, and nobody else may try: so it gives up soon, and whoever
         # needs a connection next, at the latest the watch of that source, has it try anew.
         reconnect_timeout=RECONNECT_SECONDS,
@@ -68,17 +59,6 @@ def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConn
             "tcp_user_timeout": 8000,
         },
     )
-
-
-async def warm_up(conn: Connection) -> None:
-    """Has a new session plan what requests ask for most, before one of them has to wait for it."""
-    timer = asyncio.get_running_loop().call_later(CHECKOUT_SECONDS, cut, conn)
-    try:
-        # An older schema, a conflict with recovery: whoever calls is told.
-        with contextlib.suppress(psycopg.Error):
-            await conn.execute(WARM_UP)
-    finally:
-        timer.cancel()
 
 
 @contextlib.asynccontextmanager
