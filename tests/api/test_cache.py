@@ -559,11 +559,15 @@ async def test_redis_in_trouble(tmp_path: Path) -> None:
             await until(lambda: link.up)
             await until(lambda: not one.busy and not other.busy)
             source.life_seconds = 60.0
-            loads = source.loads
-            await get(one, source, fresh=True)
-            await until(lambda: not one.busy)
-            other.begin("database.1", 8)
-            await get(other, source)
+            for _ in range(20):  # on a busy machine an answer may again take longer than the link waits
+                loads = source.loads
+                await get(one, source, fresh=True)
+                await until(lambda: not one.busy)
+                other.begin("database.1", 8)
+                await get(other, source)
+                if source.loads == loads + 1:
+                    break
+                await until(lambda: link.up)
             assert source.loads == loads + 1, "it shares again"
 
 

@@ -126,6 +126,9 @@ def test_claims_begin_behind_the_dead_rows(held: Held) -> None:
     assert held.walk() < 20
 
 
+# Alone, because PostgreSQL looks anew for what is dead to all only when the oldest transaction of the whole
+# server has changed: one of another test's database would keep it from marking anything.
+@pytest.mark.alone
 def test_where_no_transaction_is_open_one_walk_is_all(held: Held) -> None:
     """It marks the dead entries; claims go on to look at all lanes, new ones too."""
     held.holder.execute("rollback")
