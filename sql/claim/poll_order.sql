@@ -13,9 +13,10 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
 -- Among how many workers this one polls, and which of them it is, counted from 0: so that those
--- that find nothing ask in turn, and a fleet at rest costs as much as one worker. Counted are the
--- live ones that serve the same queues and job types and have room for more: who is busy asks for
--- nothing, and his turn would be a gap.
+-- that find nothing ask in turn, and up to four at rest ask no oftener than one (a worker shares
+-- with no more: its period would grow too long). Counted are the live ones that serve the same
+-- queues and job types and have room for more: who is busy asks for nothing, and his turn would be
+-- a gap.
 --
 -- Nothing rests on it: who asks out of turn, or waits for the turn of one that has just died, is a
 -- pause early or late. Not registered: (0, 1).
