@@ -4,11 +4,13 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: 22023 when a payload is larger than 1 MiB or nested deeper than 64. (\u0000 and malformed
--- JSON never get here: the type jsonb refuses them.)
+-- Raises: 22023 when a payload is larger than 1 MiB, nested deeper than 64, or holds a number of more
+-- than 1000 digits, which a few bytes can hold, and which no other language takes. (\u0000 and
+-- malformed JSON never get here: the type jsonb refuses them.)
 begin
-    -- A document under 130 bytes can be neither: most end here.
-    if document is null or pg_column_size(document) < 130 then
+    -- A document this small can be none of these: most end here.
+    if document is null
+       or pg_column_size(document) < 130 and octet_length(document::text) <= 1000 then
         return;
     end if;
     if octet_length(document::text) > 1048576 then
@@ -24,8 +26,15 @@ begin
             format('the %s is nested too deeply', label), 'More than 64 levels.', 'Flatten it.',
             argument => label);
     end if;
+    if jsonb_path_exists(
+           document,
+           'strict $.** ? (@.type() == "number" && (@ >= 1e1000 || @ <= -1e1000))') then
+        perform scheduler_internal.refuse(
+            format('the %s holds a number that is out of range', label),
+            'It has more than 1000 digits.', 'Write it as a string.', argument => label);
+    end if;
 end;
 $$;
 
 comment on function scheduler_internal.check_document(text, jsonb) is
-    'Bounds the size and depth of a payload';
+    'Bounds the size, depth and numbers of a payload';

@@ -255,6 +255,18 @@ def test_trigger_job(shared: Engine, arguments: dict[str, Any], message: str) ->
         shared.trigger_job(job_id=shared.one("select job_id from scheduler.jobs"), **arguments)
 
 
+@pytest.mark.parametrize("number", ["1e1000", "-1e1000", "1e131071", "1" + "0" * 1000])
+@pytest.mark.parametrize("document", ["%s", '{"a": [{"b": %s}]}', '{"a": %s, "text": "' + "x" * 200 + '"}'])
+def test_a_number_that_no_other_language_takes(shared: Engine, document: str, number: str) -> None:
+    with refused("22023", "^the payload holds a number that is out of range$"):
+        shared.db.execute("select scheduler.enqueue('python', '\"x\"', %s::jsonb)", [document % number])
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "1e-5000", "0." + "1" * 2000, "1" * 1000])
+def test_a_number_that_fits_is_taken(engine: Engine, number: str) -> None:
+    engine.db.execute("select scheduler.enqueue('python', '\"x\"', %s::jsonb)", [f'{{"a": {number}}}'])
+
+
 def test_bounds_that_fit_are_taken(engine: Engine) -> None:
     deep: Any = []
     for _ in range(63):
