@@ -5,6 +5,11 @@
 revoke all on schema scheduler, scheduler_internal from public;
 revoke all on all tables in schema scheduler, scheduler_internal from public;
 revoke all on all routines in schema scheduler, scheduler_internal from public;
+revoke all on type
+    scheduler_internal.schedule_spec,
+    scheduler_internal.job_definition,
+    scheduler_internal.execution_policy
+from public;
 
 -- What an earlier version granted and this one does not. (Not in scheduler_internal from
 -- scheduler_sql, which owns a function there.)

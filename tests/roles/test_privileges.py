@@ -157,6 +157,10 @@ def test_nothing_for_everybody(db: Connection[Any]) -> None:
             select n.nspname, a.* from pg_namespace n,
                 aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a where n.oid = {OURS}
             union all
+            select t.oid::regtype::text, a.* from pg_type t join pg_class c on c.oid = t.typrelid,
+                aclexplode(coalesce(t.typacl, acldefault('T', t.typowner))) a
+            where t.typnamespace = {OURS} and c.relkind = 'c'
+            union all
             select t.attrelid::regclass || '.' || t.attname, a.* from pg_attribute t
             join pg_class c on c.oid = t.attrelid, aclexplode(t.attacl) a where c.relnamespace = {OURS}
         )
