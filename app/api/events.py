@@ -154,6 +154,9 @@ class EventHub:
                 else:
                     self._is_failing = False
                 await self._pause()
+            # A change in the last pause is for nobody: left set it would be waited for no more, and this loop
+            # would never let another have its turn.
+            self._wake.clear()
             self._ring = None
 
     async def _pause(self) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -16,7 +17,10 @@ from psycopg import Connection
 
 from app.api import events as hub_module
 from app.api import streams as streams_module
+from app.api.activity import Activity
+from app.api.auth import EVERYBODY
 from app.api.config import ApiSettings
+from app.api.events import EventHub
 from app.api.listener import SILENT_SECONDS, listen
 from app.api.streams import QUEUE_EVENTS, RING_EVENTS, Event, EventId, Ring, Stream
 from tests.api.conftest import API_USER
@@ -24,6 +28,7 @@ from tests.conftest import Database
 from tests.support.api import RunningApi
 from tests.support.program import wait_until
 from tests.support.sse import Listener
+from tests.workers.support import until
 
 MINE = {"job_type": "python", "target": {"handler": "nobody-has-it"}}
 
@@ -231,6 +236,34 @@ def test_a_long_silence_is_broken_by_pings(listen_to: Any, monkeypatch: pytest.M
     monkeypatch.setattr(streams_module, "PING_SECONDS", 0.05)
     listener = listen_to()
     wait_until(lambda: listener.comments > 3, "pings")
+
+
+def test_head_tells_the_headers_and_joins_nobody(api: RunningApi) -> None:
+    client = api.client("read")
+    for _ in range(10):  # more than there may be streams, over one connection
+        answer = client.head("/v1/events")
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("text/event-stream")
+    assert client.get("/v1/jobs").status_code == 200
+    assert api.app.events.streams == 0
+
+
+async def test_a_change_after_the_last_has_left_leaves_the_loop_to_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def look(_: Any) -> Activity:
+        return Activity(at=datetime.now(UTC), lsn=1, state={}, ended=[], more_ended=False)
+
+    monkeypatch.setattr(hub_module, "LINGER_SECONDS", 0.0)
+    hub = EventHub(look, find_key=None, draining=asyncio.Event(), max_streams=1, max_streams_per_key=1)
+    async with hub.running():
+        stream = hub.join(frozenset(["jobs"]), key=EVERYBODY, peer="x", digest=None, last=None)
+        await until(lambda: hub.is_looking)
+        hub.leave(stream)
+        # In its last pause: an event that nobody would clear, were it waited for without an end.
+        hub.changed(None)
+        await until(lambda: not hub.is_looking)
+        await asyncio.sleep(0.05)
 
 
 def test_nobody_listens_nobody_looks(

@@ -8,7 +8,7 @@ import hashlib
 from typing import Annotated, Any
 
 from litestar.di import NamedDependency
-from litestar.types import Receive, Scope, Send
+from litestar.types import HTTPResponseStartEvent, Receive, Scope, Send
 from msgspec import Meta
 
 from app.api.auth import bearer
@@ -44,31 +44,42 @@ class Listening(Query, kw_only=True):
 class EventResponse:
     """The answer that goes on for as long as somebody listens."""
 
-    def __init__(self, hub: EventHub, stream: Stream) -> None:
-        """Sends what a stream of the hub says, and leaves the hub at its end."""
+    def __init__(self, hub: EventHub, stream: Stream | None) -> None:
+        """Sends what a stream of the hub says, and leaves the hub at its end; None: the headers alone."""
         self._hub = hub
         self._stream = stream
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         """Sends events until either side ends it."""
-        listener = asyncio.create_task(self._wait_for_end(receive))
+        start: HTTPResponseStartEvent = {
+            "type": "http.response.start",
+            "status": 200,
+            "headers": list(HEADERS),
+        }
+        if self._stream is None:
+            await send(start)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return
+        stream = self._stream
+        listener = asyncio.create_task(_wait_for_end(stream, receive))
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": list(HEADERS)})
+            await send(start)
             # So that whoever waits for an answer has one.
             await send({"type": "http.response.body", "body": b":\n\n", "more_body": True})
-            while (frames := await self._stream.next()) is not None:
+            while (frames := await stream.next()) is not None:
                 await send({"type": "http.response.body", "body": frames, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
-            self._hub.leave(self._stream)
+            self._hub.leave(stream)
             listener.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await listener
 
-    async def _wait_for_end(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-        self._stream.end()
+
+async def _wait_for_end(stream: Stream, receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    stream.end()
 
 
 @reads(
@@ -88,10 +99,13 @@ async def events(request: AnyRequest, hub: NamedDependency[EventHub]) -> EventRe
     stream goes on after it.
     """
     wanted = query_of(request, Listening)
+    topics = _topics(wanted.topics)
+    if request.method == "HEAD":  # its answer has no body that could go on
+        return EventResponse(hub, None)
     asked, secret = context(request), bearer(request.scope)
     assert asked.key is not None  # noqa: S101 - the guard has looked
     stream = hub.join(
-        _topics(wanted.topics),
+        topics,
         key=asked.key,
         peer=asked.peer,
         digest=hashlib.sha256(secret).digest() if secret else None,
