@@ -30,8 +30,9 @@ AnyRequest = Request[Any, Any, Any]
 
 BODY_SECONDS = 10.0
 MAX_KEY_LENGTH = 255
-IF_MATCH = r'^(\*|(W/)?"?([0-9]{1,9})(\.[0-9a-f]{8})?"?)$'
-"""A proxy that compresses an answer makes its ETag weak: the version in it is still the job's."""
+IF_MATCH = r'^(\*|[0-9]{1,9}|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+"""`*`, ETags, or a version. A proxy that compresses an answer makes its ETag weak: the version in it is still
+the job's."""
 
 # What the framework refuses: slug, detail, and the part to blame.
 REFUSALS: dict[int, tuple[str, str, str | None]] = {

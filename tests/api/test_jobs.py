@@ -72,11 +72,23 @@ def test_an_etag_is_what_was_given_and_nothing_like_it(client: httpx.Client) -> 
     path, etag = made.headers["location"], made.headers["etag"]
     version = etag.strip('"').partition(".")[0]
 
-    for other in (f"{version}.5", f'"{version}.abc"', f'{etag}, "2"', f"{etag}x", f"{version}.", '"'):
+    for other, status in (
+        (f"{version}.5", 400),
+        (f"{etag}x", 400),
+        (f"{etag},", 400),
+        ('"', 400),
+        (f'"{version}.abc"', 412),
+        (f'"x {version}"', 400),
+        ('"of-something-else"', 412),
+        ('"a", W/"b"', 412),
+        (f'{etag}, "2"', 412),
+    ):
         refused = client.patch(path, json={"priority": 1}, headers={"If-Match": other})
-        assert refused.status_code == 400, other
+        assert refused.status_code == status, other
         assert refused.json()["errors"][0]["field"] == "header.If-Match"
-    for same in (etag, f"W/{etag}", version, f'"{version}"'):
+    unknown = client.put("/v1/jobs/by-name/unknown", json=HTTP, headers={"If-Match": '"foreign"'})
+    assert unknown.status_code == 412
+    for same in (etag, f"W/{etag}", version, f'"{version}"', f'"foreign", {etag}'):
         assert client.patch(path, json={"priority": 0}, headers={"If-Match": same}).status_code == 200, same
 
 

@@ -27,7 +27,10 @@ JobId = Annotated[UUID, PathParameter()]
 ExecutionId = Annotated[UUID, PathParameter()]
 ANY_VERSION = -1
 """As the SQL has it: the job may be at any version, but there must be one."""
+NO_VERSION = -2
+"""Likewise: no job is at it."""
 _IF_MATCH = re.compile(IF_MATCH)
+_OUR_ETAG = re.compile(r'(?:^|")([0-9]{1,9})(?:\.[0-9a-f]{8})?(?:$|")')
 
 
 class _Versioned(msgspec.Struct):
@@ -72,16 +75,18 @@ def reply_written(
 
 
 def expected_version(request: AnyRequest) -> int | None:
-    """Returns the version that If-Match names, ANY_VERSION for `*`; None without If-Match."""
+    """Returns the version that If-Match names, ANY_VERSION for `*`; None without If-Match.
+
+    Of several ETags the newest version counts: a job that was at it is at none before.
+    """
     if_match = header(request, "If-Match")
     if if_match is None:
         return None
-    matched = _IF_MATCH.fullmatch(if_match.strip())
-    if matched is None:
-        raise header_problem(
-            "If-Match", "is no ETag of ours", hint="send the ETag of the job as it was given"
-        )
-    return int(matched[3]) if matched[3] else ANY_VERSION
+    if _IF_MATCH.fullmatch(if_match.strip()) is None:
+        raise header_problem("If-Match", "is no ETag", hint="send the ETag of the job as it was given")
+    if if_match.strip() == "*":
+        return ANY_VERSION
+    return max(map(int, _OUR_ETAG.findall(if_match.strip())), default=NO_VERSION)
 
 
 async def idempotency(request: AnyRequest) -> Idempotency | None:
