@@ -11,6 +11,7 @@ from msgspec import Meta
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from app.api.context import context_of
+from app.api.pools import DeadlineExceededError
 from app.api.problems import KINDS
 
 MEDIA_TYPE = b"application/problem+json"
@@ -104,6 +105,8 @@ def problem_of(error: Exception) -> Problem:
         return unavailable("all connections to the database are in use", slug="database-busy")
     if not isinstance(error, psycopg.Error):
         return Problem(500, "internal-error", "something went wrong here; the log knows it by its request id")
+    if isinstance(error, DeadlineExceededError):
+        return unavailable(f"the database: {error}", slug="database-too-slow")
     sqlstate = error.sqlstate
     if sqlstate is None and isinstance(error, psycopg.DataError):  # found before it was sent
         return Problem(422, "invalid-value", str(error), hint="remove the NUL characters")
@@ -114,7 +117,7 @@ def problem_of(error: Exception) -> Problem:
     if status == 500:
         return Problem(500, slug, "the database refused what we asked; the log knows it by its request id")
     if status == 503:
-        return unavailable(diag.message_primary or "the database is busy", slug=slug, sqlstate=sqlstate)
+        return unavailable(diag.message_primary or f"the database: {error}", slug=slug, sqlstate=sqlstate)
     message = ". ".join(part for part in (diag.message_primary, diag.message_detail) if part)
     errors = [FieldError(f"body.{diag.column_name}", message)] if diag.column_name else []
     return Problem(status, slug, message, hint=diag.message_hint, errors=errors, sqlstate=sqlstate)

@@ -30,6 +30,10 @@ class Connection(AsyncConnection[Any]):
         cut(self)
 
 
+class DeadlineExceededError(psycopg.OperationalError):
+    """The call did not end in time; its connection was cut."""
+
+
 def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConnectionPool[Connection]:
     """Returns a pool, not opened yet. Works through PgBouncer in transaction mode."""
     return AsyncConnectionPool(
@@ -66,14 +70,19 @@ async def lent(pool: AsyncConnectionPool[Connection], *, seconds: float) -> Asyn
     """Lends a connection for a call that has to end in time.
 
     When the time is up the line is cut: a frozen server answers no cancellation, and a call that is cancelled
-    may wait for one.
+    may wait for one. Raises DeadlineExceededError then.
     """
     async with pool.connection() as conn:
-        timer = asyncio.get_running_loop().call_later(seconds, cut, conn)
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(seconds, cut, conn)
         try:
             yield conn
         except asyncio.CancelledError:
             cut(conn)  # else psycopg waits for the server's word on the cancellation
+            raise
+        except psycopg.OperationalError:
+            if loop.time() >= timer.when():
+                raise DeadlineExceededError(f"no answer within {seconds:g} s") from None
             raise
         finally:
             timer.cancel()

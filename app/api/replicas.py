@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 import psycopg
 import structlog
+from psycopg.errors import QueryCanceled
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from app.api.pools import Connection, lent
+from app.api.pools import Connection, DeadlineExceededError, lent
 from app.api.queries import LSN
 
 READ_SECONDS = 3.0
@@ -57,7 +58,11 @@ class Source:
     async def run(
         self, statement: bytes, arguments: Mapping[str, Any], *, seconds: float = READ_SECONDS
     ) -> tuple[str | None, int]:
-        """Returns the one value of a statement, and the LSN as of which it was read at least."""
+        """Returns the one value of a statement, and the LSN as of which it was read at least.
+
+        Raises QueryCanceled when it is the statement that takes too long: others were answered meanwhile.
+        """
+        began = time.monotonic()
         self.in_flight += 1
         try:
             async with lent(self.pool, seconds=seconds) as conn:
@@ -65,6 +70,10 @@ class Source:
                 lsn = await _value(cursor)
                 cursor.nextset()
                 value = await _value(cursor)
+        except DeadlineExceededError as error:
+            if self._answered_at > began:
+                raise QueryCanceled(str(error)) from None
+            raise
         finally:
             self.in_flight -= 1
         self.lsn = max(self.lsn, lsn)
@@ -129,6 +138,8 @@ class ReadRouter:
                 value, lsn = await replica.run(statement, arguments)
                 if lsn < floor and await self._catches_up(replica, floor):
                     value, lsn = await replica.run(statement, arguments)
+            except QueryCanceled:
+                raise  # the next source would take as long
             except FAILURES as error:
                 replica.failed(error)
                 continue
@@ -147,6 +158,8 @@ class ReadRouter:
     ) -> tuple[str | None, int]:
         try:
             return await self.primary.run(statement, arguments)
+        except QueryCanceled:
+            raise
         except FAILURES as error:
             self.primary.failed(error)
             # Better a replica that lags, if only it includes what the caller asks for.

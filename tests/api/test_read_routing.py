@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,11 +22,14 @@ import structlog
 
 from app.api.config import ApiSettings
 from app.api.database import Database
+from app.api.errors import problem_of
+from app.api.replicas import READ_SECONDS
 from app.cluster import Cluster
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api import RunningApi
 from tests.support.program import wait_until
 from tests.support.topology import Topology
+from tests.workers.support import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.direct]
 
@@ -219,6 +223,20 @@ def test_a_frozen_replica_costs_no_answer(topology: Topology, api: RunningApi) -
             wait_until(lambda: source.in_flight == 0, "nobody waits for it any more")
         wait_until(lambda: source.status == "up", "it is back")
     assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_a_read_that_takes_too_long_puts_no_source_to_blame(settings: ApiSettings) -> None:
+    """Else one slow question would be asked of all in turn, and all would be passed over after it."""
+    database = Database(settings)
+    async with database.opened():
+        sources = database.sources
+        await until(lambda: {source.status for source in sources} == {"up"})
+        began = time.monotonic()
+        with pytest.raises(psycopg.errors.QueryCanceled) as error:
+            await database.router.read(b"select 'x' from pg_sleep(20)", {}, floor=0)
+        assert time.monotonic() - began < 2 * READ_SECONDS
+        assert problem_of(error.value).slug == "database-too-slow"
+        assert {source.status for source in sources} == {"up"}
 
 
 async def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, settings: ApiSettings) -> None:
