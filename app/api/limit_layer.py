@@ -35,12 +35,12 @@ class LimitLayer:
         kind = class_of(scope)
         gate = self._limiter.gate(client_of(context), kind)
         decision = gate.decide_now() or await gate.decide_later()
+        if not decision.admitted:
+            await send_problem(scope, send, refusal(decision, kind, self._limiter.limits))
+            return
         context.headers.append((b"ratelimit-policy", self._policies[kind]))
         context.headers.append((b"ratelimit", state(decision, kind)))
-        if decision.admitted:
-            await self._app(scope, receive, send)
-        else:
-            await send_problem(scope, send, refusal(decision, kind))
+        await self._app(scope, receive, send)
 
 
 def client_of(context: Context) -> str:

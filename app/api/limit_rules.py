@@ -56,7 +56,7 @@ def name_of(decision: Decision, kind: Class) -> str:
     return kind if decision.level == "class" else decision.level
 
 
-def refusal(decision: Decision, kind: Class) -> Problem:
+def refusal(decision: Decision, kind: Class, limits: Limits) -> Problem:
     """Returns the problem of a request too many."""
     seconds = max(1, math.ceil(decision.retry_seconds))
     return Problem(
@@ -64,7 +64,11 @@ def refusal(decision: Decision, kind: Class) -> Problem:
         "too-many-requests",
         f"the limit {name_of(decision, kind)!r} is reached",
         hint=f"try again in {seconds} s",
-        headers={"Retry-After": str(seconds)},
+        headers={
+            "Retry-After": str(seconds),
+            "RateLimit-Policy": policy(limits, kind).decode(),
+            "RateLimit": state(decision, kind).decode(),
+        },
     )
 
 

@@ -137,7 +137,7 @@ class Limiter:
         """Returns the decision on a request that is admitted; raises the problem of one that is not."""
         decision = await self.gate(client, kind).decide()
         if not decision.admitted:
-            raise refusal(decision, kind)
+            raise refusal(decision, kind, self.limits)
         return decision
 
     def ask_for(self, gate: Gate) -> None:

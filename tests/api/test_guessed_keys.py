@@ -54,7 +54,11 @@ def test_guesses_are_limited(api: RunningApi) -> None:
     api.app.ring.forget()
     assert known.get("/v1/jobs").status_code == 200
     # Not even a right one is looked up for somebody who has guessed too often.
-    assert status_of(api, api.keys["admin"]) == 429
+    refused = api.client("admin").get("/v1/jobs")
+    assert refused.status_code == 429
+    assert int(refused.headers["Retry-After"]) > 1
+    assert refused.headers["RateLimit"].startswith('"auth";r=0;t=')
+    assert f'"auth";q={BURST};' in refused.headers["RateLimit-Policy"]
 
 
 def test_guesses_at_once_are_limited(api: RunningApi) -> None:
