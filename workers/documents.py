@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 MAX_DOCUMENT_BYTES = 65_536
 
@@ -14,6 +18,21 @@ _NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 class DocumentError(ValueError):
     """The value cannot be stored as JSON."""
+
+
+def from_json(data: bytes | bytearray | str) -> Any:
+    """Read what PostgreSQL wrote: an integer of more digits than Python takes becomes a Decimal."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data, parse_int=_integer)
+
+
+def _integer(text: str) -> int | Decimal:
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
 
 
 def to_json(value: Any) -> str:
@@ -43,6 +62,18 @@ def to_capped_json(value: Any, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> str:
             "tail": data[-part:].decode("utf-8", "ignore"),
         }
     )
+
+
+def shorten(text: str, *, limit_bytes: int, cut: Callable[[str, int], str]) -> str:
+    """Cut a text, by cut(text, length), until it takes no more than so many bytes as JSON.
+
+    Where it was binary, each byte has become three, or six with JSON's escapes.
+    """
+    length = len(text)
+    while (size := len(to_json(text).encode()) - len('""')) > limit_bytes:
+        length = length * limit_bytes // size
+        text = cut(text, length)
+    return text
 
 
 def clip(text: str, *, limit: int) -> str:

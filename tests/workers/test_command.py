@@ -95,6 +95,12 @@ async def test_unread_stdin_is_no_failure(executor: CommandExecutor) -> None:
     assert outcome.status == "succeeded"
 
 
+async def test_binary_output_keeps_its_exit_code(executor: CommandExecutor) -> None:
+    outcome = await run(executor, {"shell": "head -c 48K /dev/urandom; head -c 48K /dev/zero >&2; exit 7"})
+    assert result(outcome)["exit_code"] == 7
+    assert len((outcome.result or "").encode()) < 65_536
+
+
 @pytest.mark.slow
 async def test_gigabyte_of_output_keeps_head_and_tail(executor: CommandExecutor) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -58,6 +58,8 @@ class Sink:
         if kind == "endless":
             while True:
                 await reply.write(b"x" * 65_536)
+        if kind == "binary":
+            await reply.write(bytes(range(256)) * 190)
         if kind == "bomb":
             await reply.write(make_bomb())
         return reply
@@ -112,6 +114,7 @@ async def test_payload_is_posted_as_json(sink: Sink) -> None:
     assert request.method == "POST"
     assert request.headers["Content-Type"] == "application/json"
     assert json.loads(sink.bodies[0]) == {"n": "ü"}
+    assert "webhook-id" in request.headers
     assert "webhook-signature" not in request.headers
 
 
@@ -184,6 +187,12 @@ async def test_retry_after_in_seconds_and_as_date(sink: Sink) -> None:
     assert (await call(executor, f"{sink.url}/503")).retry_after == timedelta(days=1)
     sink.headers = {"Retry-After": "soon"}
     assert (await call(executor, f"{sink.url}/503")).retry_after is None
+
+
+async def test_a_retry_after_that_is_no_time_is_none(sink: Sink) -> None:
+    for text in ("soon", "-1", "Wed, 21 Oct 99999999999 07:28:00 GMT", "1e3"):
+        sink.headers = {"Retry-After": text}
+        assert (await call(make_executor(), f"{sink.url}/503")).retry_after is None, text
 
 
 async def test_redirect_is_not_followed(sink: Sink) -> None:
@@ -285,6 +294,10 @@ async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch
         {"url": "http://example.com/", "headers": {"Host": "other"}},
         {"url": "http://example.com/", "headers": {"webhook-id": "forged"}},
         {"url": "http://example.com/", "headers": {"X-A": "b\r\nX-C: d"}},
+        {"url": "http://example.com/", "headers": {"Host:other": ""}},
+        {"url": "http://example.com/", "headers": {"webhook-id: forged": ""}},
+        {"url": "http://example.com/", "headers": {" X-A": "b"}},
+        {"url": "http://example.com/", "headers": {"": "b"}},
     ],
 )
 async def test_bad_target_is_not_retried(target: dict[str, Any]) -> None:
@@ -308,13 +321,23 @@ async def test_endless_reply_is_cut(sink: Sink) -> None:
     assert len(outcome.result or "") < 65_536
 
 
+@pytest.mark.parametrize("charset", ["utf8mb4", "none", "hex", "base64", "punycode", "idna", '""', "latin-1"])
+async def test_a_call_that_succeeded_has_whatever_its_reply_is_called(sink: Sink, charset: str) -> None:
+    sink.headers = {"Content-Type": f"text/plain; charset={charset}"}
+    outcome = await call(make_executor(), f"{sink.url}/binary")
+    assert outcome.status == "succeeded"
+    assert len((outcome.result or "").encode()) < 65_536
+    assert result(outcome)["status"] == 200
+
+
 async def test_gzip_bomb_does_not_unfold(sink: Sink) -> None:
     sink.headers = {"Content-Encoding": "gzip"}
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcome = await call(make_executor(), f"{sink.url}/bomb")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # KB
     assert result(outcome)["truncated"] is True
-    assert result(outcome)["body"] == "\ufffd" * 49_152
+    assert result(outcome)["body"] == "\ufffd" * 8_192  # six bytes of JSON each
+    assert len((outcome.result or "").encode()) < 65_536
 
 
 async def test_slow_drip_ends_with_the_run(sink: Sink) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 import zlib
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from workers.documents import MAX_DOCUMENT_BYTES, to_json
+from workers.documents import MAX_DOCUMENT_BYTES, shorten, to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.addresses import AllowList, Guard, RefusedAddressError
 from workers.executors.signing import sign
@@ -23,8 +24,9 @@ from workers.settings import Settings
 CONNECT_SECONDS = 10.0
 MAX_RETRY_AFTER = timedelta(days=1)
 
-# The head of the body that is kept; with the envelope and the escapes of JSON the result stays under 64 KB.
-BODY_BYTES = MAX_DOCUMENT_BYTES - 16_384
+# The head of the body that is kept, and of that as much as its escapes leave room for: so with its envelope
+# the result stays under 64 KB.
+BODY_BYTES = MAX_BODY_JSON_BYTES = MAX_DOCUMENT_BYTES - 16_384
 
 KEPT_HEADERS = (
     "Content-Type",
@@ -35,6 +37,8 @@ KEPT_HEADERS = (
     "Retry-After",
     "X-Request-ID",
 )
+
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 # A client error will be the same next time, but for these: the server was slow, in conflict or asks for
 # patience.
@@ -97,6 +101,7 @@ class HttpExecutor:
         if execution.traceparent:
             headers["traceparent"] = execution.traceparent
         headers |= _own_headers(target.get("headers", {}))
+        headers["webhook-id"] = str(execution.execution_id)
         if self._keys:
             headers |= sign(
                 body or b"",
@@ -163,8 +168,16 @@ async def _read(reply: aiohttp.ClientResponse) -> tuple[str, bool]:
         with contextlib.suppress(zlib.error):  # else it is kept as it came
             data = bytearray(unpacker.decompress(bytes(data), BODY_BYTES + 1))
             truncated = truncated or len(data) > BODY_BYTES or bool(unpacker.unconsumed_tail)
-    charset = reply.get_encoding() if "charset" in reply.headers.get("Content-Type", "") else "utf-8"
-    return bytes(data[:BODY_BYTES]).decode(charset, "replace"), truncated
+    text = _decode(bytes(data[:BODY_BYTES]), reply.charset or "utf-8")
+    kept = shorten(text, limit_bytes=MAX_BODY_JSON_BYTES, cut=lambda text, length: text[:length])
+    return kept, truncated or len(kept) < len(text)
+
+
+def _decode(data: bytes, charset: str) -> str:
+    try:
+        return data.decode(charset, "replace")
+    except (LookupError, ValueError):  # whatever a server calls it: the call has succeeded
+        return data.decode("utf-8", "replace")
 
 
 def _url(text: str) -> URL:
@@ -184,7 +197,9 @@ def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if name.lower() in RESERVED_HEADERS or name.lower().startswith("webhook-"):
             raise BadTargetError(f"the header {name} cannot be set by a job")
-        if any(character in name + value for character in "\r\n\0"):
+        if TOKEN.fullmatch(name) is None:
+            raise BadTargetError(f"the header {name!r} has no name such as X-Name")
+        if any(character in value for character in "\r\n\0"):
             raise BadTargetError(f"the header {name!r} contains a line end")
     return dict(headers)
 
@@ -207,7 +222,7 @@ def _retry_after(value: str | None) -> timedelta | None:
         return timedelta(seconds=seconds)
     try:
         when = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     wait = when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)
     return min(max(wait, timedelta()), MAX_RETRY_AFTER)
