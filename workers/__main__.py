@@ -16,11 +16,14 @@ from workers.database import describe
 from workers.executors.children import ChildDiedError
 from workers.logs import configure_logs
 from workers.metrics import serve_metrics
-from workers.registry import HandlerError, load_handlers
+from workers.registry import Handler, HandlerError, load_handlers
 from workers.settings import Settings, SettingsError, current_settings
 from workers.ticker import run_ticker
 from workers.tracing import make_tracing
 from workers.worker import Worker
+
+STRAY_SECONDS = 1.0
+"""How long a handler that goes on although it was given up may hold up the end of its worker."""
 
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
@@ -28,6 +31,12 @@ Main = Callable[[asyncio.Event], Awaitable[None]]
 @click.group(help="The processes that make pgtick run: any number of tickers, any number of workers.")
 def main() -> None:
     """Choose what to run."""
+
+
+@main.command(help="Look at the settings and the handlers as a worker does, and start nothing.")
+def check() -> None:
+    """Fail where a worker would not start."""
+    _handlers(_settings(current_settings))
 
 
 @main.command(help="Turn due fires into executions.")
@@ -51,10 +60,7 @@ def worker(
             queues=queues, concurrency=concurrency, handlers=handlers, allow_command=allow_command
         )
     )
-    try:
-        registered = load_handlers(settings.handler_modules)
-    except HandlerError as error:
-        _fail(str(error))
+    registered = _handlers(settings)
 
     async def work(stop: asyncio.Event) -> None:
         tracing = make_tracing(os.environ, node_id=settings.node_id)
@@ -74,11 +80,18 @@ def _settings(load: Callable[[], Settings]) -> Settings:
         _fail(str(error))
 
 
+def _handlers(settings: Settings) -> dict[str, Handler]:
+    try:
+        return load_handlers(settings.handler_modules)
+    except HandlerError as error:
+        _fail(str(error))
+
+
 def _run(settings: Settings, work: Main) -> None:
     configure_logs(settings.log_format, node_id=settings.node_id)
     try:
         if settings.metrics_port is not None:
-            serve_metrics(settings.metrics_port)
+            serve_metrics(settings.metrics_port, node_id=settings.node_id)
         _run_loop(_until_signalled(work))
     except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
         _fail(f"{describe(error)}: this database has no pgtick or an old one; run `pgtick migrate`")
@@ -103,6 +116,12 @@ async def _until_signalled(work: Main) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
     await work(stop)
+    strays = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in strays:
+        task.cancel()
+    if strays and (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1]:
+        # A handler that takes no cancellation: it was given up already, and asyncio would wait for it.
+        os._exit(0)
 
 
 def _run_loop(coroutine: Coroutine[Any, Any, None]) -> None:
@@ -114,10 +133,16 @@ def _run_loop(coroutine: Coroutine[Any, Any, None]) -> None:
         uvloop.run(coroutine)
 
 
-def _fail(message: str) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)
+def _fail(message: str, *, code: int = 1) -> NoReturn:
+    print(f"pgtick: {message}", file=sys.stderr)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
-    main(prog_name="pgtick")
+    try:
+        main(prog_name="pgtick", standalone_mode=False)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "pgtick"
+        _fail(f"{error.format_message().rstrip('.')} (see `{path} --help`)", code=2)
+    except click.Abort:  # Ctrl-C before anything began
+        sys.exit(130)

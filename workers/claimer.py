@@ -13,7 +13,6 @@ import psycopg
 
 from workers import queries
 from workers.database import Link
-from workers.executions import Execution
 from workers.finisher import Finisher
 from workers.lease import Lease
 from workers.looper import Looper, Outage, jitter
@@ -46,7 +45,6 @@ class Claimer(Looper):
         finisher: Finisher,
         handlers: Sequence[str],
         on_no_lease: Callable[[], None],
-        give_back: Callable[[Execution], None],
     ) -> None:
         super().__init__(outage)
         self._link = link
@@ -56,7 +54,6 @@ class Claimer(Looper):
         self._finisher = finisher
         self._handlers = handlers
         self._on_no_lease = on_no_lease
-        self._give_back = give_back
         self._pause = settings.poll_min_seconds
         self._order = PollOrder(place=0, workers=1)
         self._order_until = 0.0
@@ -85,12 +82,14 @@ class Claimer(Looper):
                 raise
             self._on_no_lease()
             return WAIT_SECONDS
+        # Claimed while the worker was told to leave, or in the name of an id that is no longer ours.
+        if executions and (self.stopping or worker_id != self._lease.worker_id):
+            held = [(execution.execution_id, execution.attempt) for execution in executions]
+            async with self._link.call() as conn:
+                await queries.release(conn, worker_id=worker_id, held=held)
+            return 0.0
         for execution in executions:
-            # Claimed while the worker was told to leave, or in the name of an id that is no longer ours.
-            if self.stopping or worker_id != self._lease.worker_id:
-                self._give_back(execution)
-            else:
-                self._runner.start(execution)
+            self._runner.start(execution)
         if executions:
             self._pause = self._settings.poll_min_seconds
             return 0.0

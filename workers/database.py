@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
+from psycopg.types.json import set_json_loads
+
+from workers.documents import from_json
 
 CALL_SECONDS = 5.0
 CONNECT_SECONDS = 5
@@ -22,6 +25,11 @@ KEEPALIVE: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 8000,
 }
+
+
+# Classes of SQLSTATE: connection, transaction state, authorization, rollback, resources, locks, an operator's
+# doing, the system.
+PASSING = frozenset(("08", "25", "28", "40", "53", "55", "57", "58"))
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -73,7 +81,7 @@ class Link:
 
 async def connect(conninfo: str, *, application_name: str) -> Connection:
     """Open a connection that works through a pooler: autocommit, nothing prepared, no state."""
-    return await Connection.connect(
+    connection = await Connection.connect(
         conninfo,
         autocommit=True,
         prepare_threshold=None,
@@ -81,6 +89,9 @@ async def connect(conninfo: str, *, application_name: str) -> Connection:
         connect_timeout=CONNECT_SECONDS,
         **KEEPALIVE,
     )
+    # By psycopg's own way, one number of too many digits would fail a whole claim, again and again.
+    set_json_loads(from_json, connection)
+    return connection
 
 
 @contextlib.contextmanager
@@ -112,6 +123,14 @@ def abort(connection: psycopg.AsyncConnection[Any]) -> None:
             duplicate.shutdown(socket.SHUT_RDWR)
         finally:
             duplicate.close()
+
+
+def may_pass(error: psycopg.Error) -> bool:
+    """Tell whether the same call may succeed later: the database is away, busy, or refuses us for now.
+
+    All else is about what was sent: a value, or too much of it.
+    """
+    return error.sqlstate is None or error.sqlstate[:2] in PASSING
 
 
 def describe(error: BaseException) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 
 from workers import metrics, queries
-from workers.database import Link, describe
+from workers.database import Link, describe, may_pass
 from workers.documents import to_json
 from workers.executions import Outcome, Run, failed
 from workers.lease import Lease
@@ -105,12 +105,14 @@ class Finisher(Looper):
                 stale = await queries.finish(
                     conn, worker_id=worker_id, endings=[_ending(*item) for item in batch]
                 )
-        except (psycopg.DataError, psycopg.ProgrammingError) as error:
-            await self._find_culprit(batch, error)
+        except psycopg.Error as error:
+            if may_pass(error):
+                raise
+            await self._find_culprit(batch)
             return
         self._done(batch, stale)
 
-    async def _find_culprit(self, batch: list[tuple[Run, Outcome]], error: psycopg.Error) -> None:
+    async def _find_culprit(self, batch: list[tuple[Run, Outcome]]) -> None:
         """One end that the database cannot take must not hold up the others: send each by itself."""
         for run, outcome in batch:
             try:
@@ -118,9 +120,11 @@ class Finisher(Looper):
                     stale = await queries.finish(
                         conn, worker_id=self._lease.worker_id, endings=[_ending(run, outcome)]
                     )
-            except (psycopg.DataError, psycopg.ProgrammingError) as reason:
+            except psycopg.Error as reason:
+                if may_pass(reason):
+                    raise
                 self._log.error("an end cannot be recorded as it is", error=describe(reason), **ids(run))
-                message = f"the run {outcome.status}, but its result cannot be stored: {describe(error)}"
+                message = f"the run {outcome.status}, but its result cannot be stored: {describe(reason)}"
                 async with self._link.call() as conn:
                     stale = await queries.finish(
                         conn,

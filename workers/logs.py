@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import IO, Any, BinaryIO, TextIO, cast
 
 import msgspec
 import structlog
@@ -23,9 +24,9 @@ def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
     structlog.configure(
         processors=_for_people() if console else [_line_of(node_id)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr)
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, Unbreakable(sys.stderr)))
         if console
-        else structlog.BytesLoggerFactory(file=sys.stderr.buffer),
+        else structlog.BytesLoggerFactory(file=cast(BinaryIO, Unbreakable(sys.stderr.buffer))),
         cache_logger_on_first_use=True,  # else each line makes a logger anew
     )
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
@@ -57,6 +58,23 @@ def _line_of(node_id: str) -> Processor:
             return json.dumps(event, default=str).encode()
 
     return line
+
+
+class Unbreakable:
+    """A stream on which nothing raises: a full disk, or a reader that has left, must not stop the work."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> None:
+        """Write it, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        """Send what is still buffered, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class Forward(logging.Handler):

@@ -6,6 +6,7 @@ What is told once for all of them (job_executions_total, active_jobs_count) the 
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from importlib.metadata import version
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
@@ -27,6 +28,7 @@ lateness = Histogram(
     "job_fire_lateness_seconds", "How late the oldest due fire of a tick was decided", buckets=SECONDS
 )
 ticker = Gauge("ticker_active", "1 while this ticker looks after the shards", ["shard_group"])
+_node = Gauge("node_info", "1: who tells these", ["node_id", "version"])
 
 _queues: set[str] = set()
 
@@ -55,6 +57,7 @@ def wait(queue: str) -> Histogram:
     return _wait.labels(queue=queue)
 
 
-def serve_metrics(port: int) -> None:
+def serve_metrics(port: int, *, node_id: str) -> None:
     """Answer Prometheus on the port; raises OSError when it is taken."""
+    _node.labels(node_id, version("pgtick")).set(1)
     start_http_server(port)

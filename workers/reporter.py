@@ -8,7 +8,7 @@ from workers import queries
 from workers.database import Link
 from workers.executions import Run
 from workers.lease import Lease
-from workers.looper import Looper, Outage
+from workers.looper import Looper, Outage, wait_for
 
 # Progress is for people: one write a second for each execution is enough.
 PAUSE_SECONDS = 1.0
@@ -36,9 +36,11 @@ class Reporter(Looper):
         self._latest.pop(run, None)
 
     async def turn(self) -> float:
-        """Write what was reported since the last turn."""
-        latest, self._latest = self._latest, {}
-        for run, value in latest.items():
+        """Write what was reported since the last turn, then rest."""
+        for run in list(self._latest):
+            value = self._latest.get(run)
+            if value is None:  # it has ended meanwhile
+                continue
             async with self._link.call() as conn:
                 await queries.report_progress(
                     conn,
@@ -47,4 +49,7 @@ class Reporter(Looper):
                     attempt=run.execution.attempt,
                     progress=value,
                 )
-        return 3600.0
+            if self._latest.get(run) is value:
+                del self._latest[run]
+        await wait_for(self._stopped, seconds=PAUSE_SECONDS)
+        return 0.0 if self._latest else 3600.0

@@ -138,6 +138,7 @@ class Runner:
             max(0.0, (execution.started_at - execution.run_at).total_seconds())
         )
         metrics.attempts(execution.job_type, status).inc()
+        self._on_outcome(run, outcome)
         if run.span is not None:
             run.span.end(outcome)
         _log.info(
@@ -147,7 +148,6 @@ class Runner:
             **({"error": outcome.error.get("message", "")[:500]} if outcome.error else {}),
             **ids(run),
         )
-        self._on_outcome(run, outcome)
         return True
 
 

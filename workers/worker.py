@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Mapping
-from typing import Any
 
 import psycopg
 import structlog
@@ -24,7 +23,7 @@ import structlog
 from workers import queries
 from workers.claimer import Claimer
 from workers.database import Link, describe
-from workers.executions import Execution, Executor, Outcome, Run
+from workers.executions import Executor, Outcome, Run
 from workers.executors.command import CommandExecutor
 from workers.executors.http import HttpExecutor
 from workers.executors.python import PythonExecutor
@@ -118,7 +117,6 @@ class Worker:
             finisher=self._finisher,
             handlers=list(handlers),
             on_no_lease=self._beat_now,
-            give_back=self._give_back,
         )
         self._listeners = [
             Listener(conninfo, outage, node_id=settings.node_id, wake=self._claimer.wake)
@@ -151,7 +149,7 @@ class Worker:
                 queues=list(self._settings.queues) or "all",
             )
             try:
-                await stop.wait()
+                await _until(stop, tasks)
                 await self._leave(heartbeat, tasks)
             finally:
                 for task in tasks:
@@ -229,11 +227,20 @@ class Worker:
         self._finisher.add(run, outcome)
         self._claimer.wake()
 
-    def _give_back(self, execution: Execution) -> None:
-        self._finisher.add(Run(execution=execution, report=_ignore), Outcome(status="released"))
-
     def _beat_now(self) -> None:
         self._heartbeat.wake()
+
+
+async def _until(stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    """Wait until the worker is to stop; raises what ended one of its parts, which never end by themselves."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        stopping.cancel()
 
 
 def make_executors(
@@ -248,7 +255,3 @@ def make_executors(
     if settings.allow_command:
         executors["command"] = CommandExecutor(keeper)
     return executors
-
-
-def _ignore(_run: Run, _value: Any) -> None:
-    """What was never begun reports nothing."""

@@ -16,7 +16,7 @@ from workers.processes import Keeper
 class StartWorker(Protocol):
     """Starts a worker or a ticker as a process of its own, stopped at the test's end."""
 
-    def __call__(self, *args: str, **environ: str) -> Program: ...
+    def __call__(self, *args: str, log: str = "", **environ: str) -> Program: ...
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def start(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
     """A function that starts `python -m workers` with the arguments on the test's database."""
     programs: list[Program] = []
 
-    def start(*args: str, **environ: str) -> Program:
+    def start(*args: str, log: str = "", **environ: str) -> Program:
         base = {
             "DB_WRITE_CONNECTION_STRING": database.dsn(user="pgtick_worker"),
             "PGTICK_SQL_CONNECTION_STRING": database.dsn(user="pgtick_sql"),
@@ -41,7 +41,8 @@ def start(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
             "PGTICK_HTTP_ALLOW": "127.0.0.1",
             "PGTICK_LOG_FORMAT": "json",
         }
-        program = Program(args, base | environ, log=tmp_path / f"{args[0]}-{len(programs)}.log")
+        path = Path(log) if log else tmp_path / f"{args[0]}-{len(programs)}.log"
+        program = Program(args, base | environ, log=path)
         programs.append(program)
         return program
 

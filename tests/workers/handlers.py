@@ -47,6 +47,21 @@ async def raises_on_loop(ctx: Context) -> None:
     raise ValueError("no luck")
 
 
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("nobody can print this")
+
+
+@handler("unprintable-thread", mode="thread")
+def unprintable_in_thread(ctx: Context) -> None:
+    raise UnprintableError
+
+
+@handler("unprintable")
+def unprintable(ctx: Context) -> None:
+    raise UnprintableError
+
+
 @handler("permanent")
 def permanent(ctx: Context) -> None:
     raise Permanent("no such user")
@@ -157,6 +172,16 @@ def progress(ctx: Context) -> str:
     for step in range(5):
         ctx.progress({"step": step})
     return "done"
+
+
+@handler("stubborn", mode="async")
+async def stubborn(ctx: Context) -> None:
+    write(ctx.payload["started"], str(os.getpid()))
+    while True:
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            continue
 
 
 @handler("progress-and-wait")

@@ -110,6 +110,18 @@ async def test_end_that_cannot_be_stored_does_not_hold_up_the_others(bench: Benc
     assert "its result cannot be stored" in error["message"]
 
 
+async def test_end_that_is_too_much_for_the_server_does_not_hold_up_the_others(bench: Bench) -> None:
+    """SQLSTATE 54001: to psycopg an OperationalError, as if the database were away."""
+    runs = await bench.claim(3)
+    deep = "[" * 20_000 + "]" * 20_000
+    for number, run in enumerate(runs):
+        bench.finisher.add(run, Outcome(status="succeeded", result=deep if number == 0 else "1"))
+    await bench.record()
+    assert [status(bench, run) for run in runs] == ["failed", "succeeded", "succeeded"]
+    error = bench.schedule.execution(runs[0].execution.execution_id).error
+    assert "stack depth limit exceeded" in error["message"]
+
+
 async def test_what_was_not_begun_is_given_back(bench: Bench) -> None:
     runs = await bench.claim(2)
     for run in runs:

@@ -90,6 +90,13 @@ async def test_exception_is_told_with_its_traceback(executor: PythonExecutor, na
     assert "retry" not in told
 
 
+@pytest.mark.parametrize("name", ["unprintable", "unprintable-thread"])
+async def test_an_exception_that_cannot_be_printed_is_a_failure(executor: PythonExecutor, name: str) -> None:
+    outcome = await run(executor, name)
+    assert error(outcome)["type"] == "UnprintableError"
+    assert error(outcome)["message"] == "UnprintableError, which cannot be printed"
+
+
 async def test_permanent_failure_is_not_retried(executor: PythonExecutor) -> None:
     assert error(await run(executor, "permanent"))["retry"] is False
 

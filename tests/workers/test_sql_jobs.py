@@ -81,6 +81,25 @@ def test_rows_are_kept_as_json(start: StartWorker, schedule: Schedule) -> None:
     assert wide.result == {"command": "SELECT 1", "rowcount": 1, "rows": [], "truncated": True}
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "'{\"n\": 1e5000}'::jsonb",
+        "'{\"x\": 1e999}'::json",
+        '\'{"x": -1e999, "y": "z"}\'::json',
+        "(repeat('[', 3000) || repeat(']', 3000))::json",
+    ],
+)
+def test_a_value_that_python_does_not_bear_fails_no_job(
+    start: StartWorker, schedule: Schedule, value: str
+) -> None:
+    start("worker")
+    row = run(schedule, f"insert into public.effect values ('done') returning {value} as doc")
+    assert row.status == "succeeded", row.error
+    assert effects(schedule) == ["done"]
+    assert isinstance(row.result["rows"][0]["doc"], str)
+
+
 def test_failed_statement_leaves_no_effect(start: StartWorker, schedule: Schedule) -> None:
     start("worker")
     row = run(

@@ -201,6 +201,40 @@ def test_sigterm_gives_up_after_the_grace(start: StartWorker, schedule: Schedule
     assert row.status == "ready"
 
 
+def test_a_handler_that_takes_no_cancellation_holds_no_worker(
+    start: StartWorker, schedule: Schedule, tmp_path: Path
+) -> None:
+    worker = start("worker", PGTICK_GRACE_SECONDS="0.2")
+    stubborn = schedule.enqueue("python", "stubborn", payload={"started": str(tmp_path / "started")})
+    wait_for_file(tmp_path / "started")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(seconds=15) == 0
+    assert schedule.execution(stubborn).status == "ready"
+
+
+def test_a_log_that_cannot_be_written_costs_no_execution(start: StartWorker, schedule: Schedule) -> None:
+    worker = start("worker", log="/dev/full")
+    for _ in range(3):
+        row = schedule.wait(schedule.enqueue("python", "echo-loop"))
+        assert row.status == "succeeded"
+    worker.signal(signal.SIGTERM)
+    worker.wait()
+    assert schedule.conn.execute("select status from scheduler.workers").fetchall() == [("stopped",)]
+
+
+def test_a_number_of_too_many_digits_holds_up_nothing(start: StartWorker, schedule: Schedule) -> None:
+    """As it was enqueued before such numbers were refused."""
+    bad = schedule.enqueue("python", "echo-loop", payload=1, max_attempts=1)
+    good = [schedule.enqueue("python", "echo-loop", payload=2) for _ in range(3)]
+    schedule.conn.execute(
+        "update scheduler_internal.waiting set payload = '{\"n\": 1e5000}' where execution_id = %s", (bad,)
+    )
+    start("worker")
+    assert [schedule.wait(each).status for each in good] == ["succeeded"] * 3
+    ended = "select status, error ->> 'type' from scheduler.executions where execution_id = %s"
+    wait_until(lambda: schedule.conn.execute(ended, (bad,)).fetchone() == ("failed", "DocumentError"))
+
+
 def test_second_signal_leaves_at_once_and_nothing_behind(
     start: StartWorker, schedule: Schedule, tmp_path: Path
 ) -> None:
@@ -271,7 +305,7 @@ def test_wrong_setting_is_told_in_one_line(start: StartWorker, environ: dict[str
     worker = start("worker", **environ)
     assert worker.wait() == 1
     assert worker.log.count("\n") == 1
-    assert worker.log.startswith("error: ")
+    assert worker.log.startswith("pgtick: ")
     assert message in worker.log
 
 
@@ -287,6 +321,7 @@ def test_metrics_are_served(start: StartWorker, schedule: Schedule) -> None:
     assert 'job_wait_seconds_count{queue="default"} 1.0' in text
     assert 'job_run_seconds_count{job_type="python"} 1.0' in text
     assert "worker_active_attempts 0.0" in text
+    assert 'node_info{node_id="' in text
     # These the API tells, of all workers: told here too they would count twice.
     assert "job_executions" not in text
     assert "active_jobs" not in text

@@ -36,10 +36,13 @@ def describe_result(value: Any) -> dict[str, Any]:
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
     """Turn what a handler raised into the frame that says so."""
-    if isinstance(error, SystemExit):
-        message = f"the handler called sys.exit({error.code!r})"
-    else:
-        message = str(error) or type(error).__name__
+    try:
+        if isinstance(error, SystemExit):
+            message = f"the handler called sys.exit({error.code!r})"
+        else:
+            message = str(error) or type(error).__name__
+    except Exception:
+        message = f"{type(error).__name__}, which cannot be printed"
     frame: dict[str, Any] = {
         "kind": "failed",
         "error": {

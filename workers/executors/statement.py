@@ -105,6 +105,16 @@ def _number(text: str) -> float | str:
     return number if abs(number) < float("inf") else text  # JSON has no NaN and no infinity
 
 
+def _document(text: str) -> Any:
+    """A number or a depth that Python's JSON does not bear must not fail a job that has done its work."""
+    try:
+        value = json.loads(text)
+        to_json(value)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
 # By type oid; everything else is kept as PostgreSQL writes it, which loses nothing.
 _CONVERSIONS: dict[int, Callable[[str], Any]] = {
     16: lambda text: text == "t",
@@ -114,6 +124,6 @@ _CONVERSIONS: dict[int, Callable[[str], Any]] = {
     26: int,
     700: _number,
     701: _number,
-    114: json.loads,
-    3802: json.loads,
+    114: _document,
+    3802: _document,
 }
