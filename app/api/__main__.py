@@ -16,7 +16,7 @@ def main() -> None:
     number, descriptor, ready = map(int, os.environ.pop("PGTICK_API_CHILD").split(":"))
     try:
         loaded = load_settings(os.environ)
-        settings = api_settings(loaded, database=os.environ["DB_WRITE_CONNECTION_STRING"])
+        settings = api_settings(loaded)
     except SettingsError as error:
         sys.exit(f"pgtick: {error}")
     serve(settings, inherit(descriptor), log_format=loaded.log_format, ready_fd=ready, number=number)

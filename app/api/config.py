@@ -37,7 +37,9 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str | None = None
     """PGTICK_METRICS_TOKEN: what who asks for /metrics must know; none: nothing."""
     node_id: str
-    """NODE_ID; else host name and a random part, one for each process."""
+    """NODE_ID, else host name and a random part; of several processes each adds its own number."""
+    group_id: str | None = None
+    """What several processes on one port have in common of it."""
     host: str = "127.0.0.1"
     """PGTICK_API_HOST."""
     port: int = 3000
@@ -65,9 +67,10 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_API_MAX_STREAMS_PER_KEY: likewise, of one key."""
 
 
-def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSettings:
+def api_settings(settings: Settings, **flags: Any) -> ApiSettings:
     """Checks the settings; raises SettingsError with the variable and the fix. A flag of None is none."""
     given = {name: value for name, value in flags.items() if value is not None}
+    database = settings.database or ""
     return ApiSettings(
         write_conninfo=database,
         direct_conninfo=settings.direct_database or database,
@@ -100,7 +103,8 @@ def api_settings(settings: Settings, *, database: str, **flags: Any) -> ApiSetti
 
 def process_settings(settings: ApiSettings, number: int) -> ApiSettings:
     """Returns the settings of one of several processes: its name tells it from the others."""
-    return msgspec.structs.replace(settings, node_id=f"{settings.node_id}-{number}-{os.getpid()}")
+    node_id = f"{settings.node_id}-{number}-{os.getpid()}"
+    return msgspec.structs.replace(settings, node_id=node_id, group_id=settings.node_id)
 
 
 def _limits(settings: Settings) -> Limits:

@@ -9,6 +9,7 @@ import os
 import struct
 import time
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,13 @@ class Exposition(Collector):
     """Renders the metrics, at most four times a second, in a thread of its own."""
 
     def __init__(
-        self, snapshots: Snapshots, pools: PoolMetrics, *, folder: Path | None, token: str | None
+        self,
+        snapshots: Snapshots,
+        pools: PoolMetrics,
+        *,
+        node_id: str,
+        folder: Path | None,
+        token: str | None,
     ) -> None:
         """Takes the folder that the processes on the port share; None: there is only this one."""
         self.token = token
@@ -51,6 +58,7 @@ class Exposition(Collector):
         self.every_seconds = EVERY_SECONDS
         self._snapshots = snapshots
         self._pools = pools
+        self._node_id = node_id
         self._folder = folder
         self._plain = Once(lambda: self._render(generate_latest), seconds=AGAIN_SECONDS)
         self._open = Once(lambda: self._render(openmetrics.generate_latest), seconds=AGAIN_SECONDS)
@@ -79,6 +87,9 @@ class Exposition(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Returns all metrics."""
+        node = GaugeMetricFamily("node_info", "1: who tells these", labels=["node_id", "version"])
+        node.add_metric([self._node_id, version("pgtick")], 1)
+        yield node
         yield from REGISTRY.collect() if self._folder is None else _collect_shared(self._folder)
         snapshot = self._snapshots.newest()
         if snapshot is not None:

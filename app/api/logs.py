@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import IO, Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict
@@ -32,7 +33,7 @@ def configure_logs(log_format: str, *, node_id: str) -> None:
             *renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, Unbreakable(sys.stderr))),
         cache_logger_on_first_use=True,
     )
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
@@ -51,6 +52,23 @@ def add_request(_: Any, __: str, event: EventDict) -> EventDict:
         if context.traceparent is not None:
             event["trace_id"], event["span_id"] = context.traceparent[3:35], context.traceparent[36:52]
     return event
+
+
+class Unbreakable:
+    """A stream on which nothing raises: a full disk, or a reader that has left, must not stop the work."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, data: Any) -> None:
+        """Writes it, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.write(data)
+
+    def flush(self) -> None:
+        """Sends what is still buffered, if that is possible."""
+        with suppress(OSError, ValueError):
+            self._stream.flush()
 
 
 class Forward(logging.Handler):

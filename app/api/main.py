@@ -68,7 +68,11 @@ class Api:
         folder = shared_folder()
         snapshots = Snapshots(self.database, pgbouncer=self.pgbouncer, folder=folder)
         self.exposition = Exposition(
-            snapshots, PoolMetrics(self.database.sources), folder=folder, token=settings.metrics_token
+            snapshots,
+            PoolMetrics(self.database.sources),
+            node_id=settings.group_id or settings.node_id,
+            folder=folder,
+            token=settings.metrics_token,
         )
         self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
         self.events = EventHub(

@@ -154,5 +154,7 @@ def serve(
     config = configure(api, settings)
     host, port = listener.getsockname()[:2]
     _log.info("serving", host=host, port=port, replicas=len(settings.replicas), auth=settings.auth)
+    if settings.redis_url is None:
+        _log.info("no REDIS_URL: each process caches and limits by itself")
     Server(config, api, ready_fd=ready_fd).run(sockets=[listener])
     _log.info("left")

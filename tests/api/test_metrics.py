@@ -30,6 +30,7 @@ COUNT = "http_request_duration_seconds_count"
 # What the API exports of the contract, with its labels.
 CONTRACT = {
     COUNT: {"method", "route", "status_code"},
+    "node_info": {"node_id", "version"},
     "job_executions_total": {"job_type", "status"},
     "active_jobs_count": set(),
     "queue_oldest_ready_seconds": {"queue"},
