@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
@@ -18,7 +21,7 @@ from psycopg.rows import dict_row
 from app import localdb
 from app.binaries import ClusterError, find_binaries
 from app.db import NoDatabaseError, connect, describe_error, direct_conninfo, write_conninfo
-from app.settings import Settings
+from app.settings import Settings, SettingsError
 
 OLDEST_SERVER = 15_00_00
 CLOCK_SKEW_SECONDS = 2.0
@@ -41,6 +44,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     yield Finding(
         "pgtick", "ok", f"{importlib.metadata.version('pgtick')}, Python {platform.python_version()}"
     )
+    yield from _check_settings(settings)
     yield _check_programs(settings)
     yield _check_psql()
     yield from _check_connection("database", write_conninfo, _check_server)
@@ -59,7 +63,30 @@ def examine(settings: Settings) -> Iterator[Finding]:
     for number, replica in enumerate(settings.replicas, start=1):
         yield from _check_connection(f"replica {number}", partial(str, replica), _check_replica)
     yield _check_redis(settings)
+    if settings.pgbouncer_admin is not None:
+        yield _check_pgbouncer(settings.pgbouncer_admin)
     yield from _check_health()
+
+
+def _check_settings(settings: Settings) -> Iterator[Finding]:
+    """Looks at what only the API, and what only a worker, refuses when it starts."""
+    from app.api.config import api_settings
+
+    try:
+        api_settings(settings)
+        yield Finding("settings of the API", "ok", "none is refused")
+    except SettingsError as error:
+        yield Finding("settings of the API", "fail", str(error), "correct it, or unset it for the default")
+    # A worker needs a database to be named; how that one does is looked at below.
+    environ = os.environ | ({} if settings.database else {"DB_WRITE_CONNECTION_STRING": "host=127.0.0.1"})
+    worker = subprocess.run(
+        [sys.executable, "-m", "workers", "check"], env=environ, capture_output=True, text=True, check=False
+    )
+    if worker.returncode == 0:
+        yield Finding("settings of workers", "ok", "none is refused, and all handlers load")
+    else:
+        reason = worker.stderr.strip().rpartition("\n")[2].removeprefix("pgtick: ")
+        yield Finding("settings of workers", "fail", reason, "correct it, or unset it for the default")
 
 
 def _check_programs(settings: Settings) -> Finding:
@@ -184,13 +211,32 @@ def _check_sql_login(check: str, conn: Connection[Any]) -> Iterator[Finding]:
 
 
 def _check_replica(check: str, conn: Connection[Any]) -> Iterator[Finding]:
-    row = conn.execute("select pg_is_in_recovery()").fetchone()
-    if row == (True,):
-        yield Finding(check, "ok", f"{conn.info.host}:{conn.info.port}")
+    row = conn.execute(
+        """
+        select pg_is_in_recovery(), pg_wal_lsn_diff(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())
+        """
+    ).fetchone()
+    in_recovery, behind = row or (False, None)
+    version = conn.info.server_version
+    where = f"PostgreSQL {version // 10_000}.{version % 10_000} at {conn.info.host}:{conn.info.port}"
+    if in_recovery:
+        yield Finding(check, "ok", f"{where}, {behind or 0} bytes to replay")
     else:
-        yield Finding(
-            check, "warn", f"{conn.info.host}:{conn.info.port} is a primary", "correct the variable"
-        )
+        yield Finding(check, "warn", f"{where} is a primary", "correct the variable")
+
+
+def _check_pgbouncer(conninfo: str) -> Finding:
+    name, fix = "PgBouncer's console", "correct PGTICK_PGBOUNCER_ADMIN, or stats_users in pgbouncer.ini"
+    try:
+        with connect(conninfo) as conn:
+            # The console speaks the simple protocol only.
+            result = conn.pgconn.exec_(b"show version")
+            value = result.get_value(0, 0) if result.ntuples else None
+    except psycopg.Error as error:
+        return Finding(name, "fail", describe_error(error), fix)
+    if value is None:
+        return Finding(name, "fail", "it does not tell its version", fix)
+    return Finding(name, "ok", value.decode())
 
 
 def _check_redis(settings: Settings) -> Finding:

@@ -14,6 +14,7 @@ from psycopg import sql
 from app.account import is_reachable, server_account
 from app.binaries import ClusterError
 from app.cluster import Cluster
+from app.settings import load_settings
 
 DATABASE = "pgtick"
 
@@ -32,7 +33,7 @@ LOGINS: dict[str, tuple[str, ...]] = {
 def home() -> Path:
     """Returns the folder of the local database, which may not exist yet."""
     account = server_account()
-    if given := os.environ.get("PGTICK_DATA_DIR"):
+    if given := load_settings(os.environ).data_dir:
         folder = Path(given).absolute()
     elif (base := os.environ.get("XDG_DATA_HOME")) or account is None:
         folder = (Path(base) if base else Path.home() / ".local" / "share") / "pgtick"

@@ -14,6 +14,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 PREFIX = "PGTICK_"
 REPLICA_PREFIX = "DB_READ_REPLICA_"
+REPLICA = re.compile(rf"{REPLICA_PREFIX}[0-9]+(_FILE)?")
 CONNECTION_STRINGS = (
     "DB_WRITE_CONNECTION_STRING",
     "DB_DIRECT_CONNECTION_STRING",
@@ -172,14 +173,20 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
     for field in msgspec.structs.fields(Settings):
         if value := _read(environ, field.encode_name)[0]:
             values[field.encode_name] = value
-    values["replicas"] = tuple(_read(environ, name)[0] for name in _replica_names(environ))
+    replicas = {name: value for name in _replica_names(environ) if (value := _read(environ, name)[0])}
+    values["replicas"] = tuple(replicas.values())
     settings = msgspec.convert(values, Settings)
     for name in CONNECTION_STRINGS:
         if name in values:
             _check_conninfo(name, values[name])
-    for name, value in zip(_replica_names(environ), settings.replicas, strict=True):
+    for name, value in replicas.items():
         _check_conninfo(name, value)
     return settings
+
+
+def is_given(environ: Mapping[str, str], name: str) -> bool:
+    """Tells whether a variable is set, by itself or by a file."""
+    return bool(_read(environ, name)[0])
 
 
 def list_settings(environ: Mapping[str, str]) -> list[Setting]:
@@ -240,9 +247,9 @@ def _read(environ: Mapping[str, str], name: str) -> tuple[str, str]:
 
 
 def _replica_names(environ: Mapping[str, str]) -> list[str]:
-    names = {name.removesuffix("_FILE") for name in environ if name.startswith(REPLICA_PREFIX)}
-    numbers = sorted(int(end) for name in names if (end := name.removeprefix(REPLICA_PREFIX)).isdecimal())
-    return [f"{REPLICA_PREFIX}{number}" for number in numbers]
+    """Returns the variables that name a replica, by their numbers."""
+    names = {name.removesuffix("_FILE") for name in environ if REPLICA.fullmatch(name)}
+    return sorted(names, key=lambda name: int(name.removeprefix(REPLICA_PREFIX)))
 
 
 def _check_conninfo(name: str, value: str) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from app.cli import run
+
 # Name -> module with run(dsn) -> Report. In the order in which they are run.
 BENCHMARKS = {
     "tick": "loadtest.bench_tick",
@@ -44,4 +46,4 @@ def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> No
 
 
 if __name__ == "__main__":
-    bench(prog_name="pgtick bench")
+    sys.exit(run(bench, prog_name="pgtick bench"))

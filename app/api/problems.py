@@ -121,6 +121,12 @@ KINDS: dict[str, Kind] = {
         "Something is wrong here",
         "It is not your request's fault. The log knows more about it under the request id; please report it.",
     ),
+    "api-unavailable": Kind(
+        503,
+        "No process answers",
+        "The proxy reaches no process of the API, or the one that it asked broke off. A write may have been "
+        "carried out: with an Idempotency-Key it can be sent again without harm.",
+    ),
     "leaving": Kind(503, "This process leaves", "Send it again: another process answers."),
     "database-unavailable": Kind(
         503,

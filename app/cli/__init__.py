@@ -59,27 +59,32 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs a command. Exit code 0: done, 1: it failed, 2: wrong usage; an error is one line."""
-    sys.exit(_run(args))
+    sys.exit(run(cli, args))
 
 
-def _run(args: list[str] | None) -> int:
+def run(command: click.Command, args: list[str] | None = None, *, prog_name: str = "pgtick") -> int:
+    """Runs a command and returns its exit code."""
     from app.binaries import ClusterError
     from app.db import NoDatabaseError, describe_error
     from app.settings import SettingsError
 
     try:
-        code = cli.main(args, prog_name="pgtick", standalone_mode=False)
+        code = command.main(args, prog_name=prog_name, standalone_mode=False)
         # What the last command returned is not for the shell; ctx.exit(n) arrives here as n.
         return code if isinstance(code, int) else DONE
     except click.UsageError as error:
-        command = error.ctx.command_path if error.ctx else "pgtick"
+        path = error.ctx.command_path if error.ctx else prog_name
         return _fail(
-            f"{_one_line(error.format_message()).rstrip('.')} (see `{command} --help`)", code=WRONG_USAGE
+            f"{_one_line(error.format_message()).rstrip('.')} (see `{path} --help`)", code=WRONG_USAGE
         )
     except click.ClickException as error:
         return _fail(error.format_message(), code=error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
+    except KeyboardInterrupt:
         return INTERRUPTED
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return INTERRUPTED
+        return _fail("not confirmed, nothing was done (--yes needs no answer)")
     except psycopg.Error as error:
         return _fail(describe_error(error))
     except (ClusterError, NoDatabaseError, SettingsError) as error:

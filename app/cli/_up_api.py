@@ -30,7 +30,7 @@ class LocalApi:
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         """Checks the settings, which the process itself would refuse again and again."""
         self._given = settings.database
-        self._settings = api_settings(settings, database=settings.database or "")
+        self._settings = api_settings(settings)
         self._say = say
         self._descriptor = -1
         self._address = ""

@@ -24,9 +24,7 @@ def api(*, host: str | None, port: int | None, processes: int | None, fd: int | 
     # For this process and for those that it starts: what they find in the environment is checked here.
     os.environ.update(process_environment(os.environ, user="pgtick_api"))
     loaded = load_settings(os.environ)
-    settings = api_settings(
-        loaded, database=os.environ["DB_WRITE_CONNECTION_STRING"], host=host, port=port, processes=processes
-    )
+    settings = api_settings(loaded, host=host, port=port, processes=processes)
     listener = listen(settings) if fd is None else inherit(fd)
     if settings.processes == 1:
         serve(settings, listener, log_format=loaded.log_format)

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from typing import LiteralString
 
 import click
+
+_PREVIEW: LiteralString = "select fire_at from scheduler.preview(%s, %s, %s, %s) as fire_at"
+# By the server's own zones, which the schedule was reckoned with.
+_LOCAL: LiteralString = """
+    select to_char(t at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS'), to_char(t, 'Dy YYYY-MM-DD HH24:MI:SS TZ')
+    from unnest(%s::timestamptz[]) as t
+"""
 
 
 @click.command()
@@ -19,18 +26,16 @@ def preview(schedule: str, *, timezone: str, count: int, after: str | None, chec
     from app.db import connect
 
     start = _parse(after)
-    with connect() as conn:
+    with connect() as conn, conn.transaction():
         start = start or conn.execute("select scheduler.now()").fetchone()[0]  # type: ignore[index]
-        call = "select fire_at from scheduler.preview(%s, %s, %s, %s) as fire_at"
         described = conn.execute("select scheduler.describe(%s)", [schedule]).fetchone()
-        instants = [row[0] for row in conn.execute(call, [schedule, timezone, count, start])]
-        in_utc = [row[0] for row in conn.execute(call, [schedule, "UTC", count, start])] if check else []
+        instants = [row[0] for row in conn.execute(_PREVIEW, [schedule, timezone, count, start])]
+        in_utc = [row[0] for row in conn.execute(_PREVIEW, [schedule, "UTC", count, start])] if check else []
+        conn.execute("select set_config('timezone', %s, true)", [timezone])
+        shown = conn.execute(_LOCAL, [instants]).fetchall()
     click.echo(described[0] if described else schedule)
-    zone = ZoneInfo(timezone)
-    for instant in instants:
-        local = instant.astimezone(zone)
-        universal = "" if timezone == "UTC" else f"   {instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        click.echo(f"{local:%a %Y-%m-%d %H:%M:%S %Z}{universal}")
+    for universal, local in shown:
+        click.echo(local if local == f"{local[:4]}{universal} UTC" else f"{local}   {universal} UTC")
     if not instants:
         click.echo("it never fires again")
     if check:

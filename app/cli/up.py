@@ -21,7 +21,7 @@ from app.cluster import SUPERUSER, Cluster
 from app.db import connect, direct_conninfo, write_conninfo
 from app.echo import Echo
 from app.follow import Follower
-from app.settings import load_settings
+from app.settings import is_given, load_settings
 from app.supervisor import Child
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -107,13 +107,15 @@ def _run(
     environ["PGTICK_LOG_FORMAT"] = "json"  # of which the supervisor picks the errors
     if cluster is not None:
         echo = stack.enter_context(Echo(ECHO_PORT))
-        allowed = [environ.get("PGTICK_HTTP_ALLOW"), echo.address]
+        allowed = [load_settings(environ).http_allow, echo.address]
         environ["PGTICK_HTTP_ALLOW"] = ",".join(filter(None, allowed))
         _apply_sample(cluster, echo, terminal)
     logs = localdb.home() / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    worker = ["workers", "worker", "--allow-command"]
-    if not environ.get("PGTICK_HANDLERS"):
+    worker = ["workers", "worker"]
+    if cluster is not None and not is_given(environ, "PGTICK_ALLOW_COMMAND"):
+        worker += ["--allow-command"]  # for the sample's; in a database of somebody's it is his to say
+    if not is_given(environ, "PGTICK_HANDLERS"):
         worker += ["--handlers", SAMPLE_HANDLERS]
     children = [
         *redis_children(load_settings(os.environ), environ, logs / "valkey.log", terminal.say),

@@ -111,7 +111,7 @@ def test_pause_resume_delete(applied: Pgtick, db: Connection[Any], monkeypatch: 
     assert applied("jobs", "resume", "nightly").out == "resumed nightly\n"
     assert not jobs_of(db)["nightly"]["paused"]
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    assert applied("jobs", "delete", "nightly").code == 130
+    assert applied("jobs", "delete", "nightly").code == 1
     assert "nightly" in jobs_of(db)
     assert applied("jobs", "delete", "nightly", "--yes").out == "deleted nightly\n"
     assert set(jobs_of(db)) == {"manual"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from pathlib import Path
 
@@ -63,10 +64,13 @@ def test_malformed_connection_string_is_not_repeated() -> None:
         ["preview", "@daily", "-n", "x"],
         ["jobs", "list", "--nope"],
         ["migrate", "x"],
+        ["worker", "--concurrency", "0"],
+        ["ticker", "x"],
+        ["bench", "nope"],
     ],
 )
 def test_wrong_usage_is_two(args: list[str]) -> None:
-    assert "--help" in error_line(pgtick(*args), code=2)
+    assert "--help" in error_line(pgtick(*args, DB_WRITE_CONNECTION_STRING="host=127.0.0.1"), code=2)
 
 
 def test_help_names_every_command() -> None:
@@ -100,6 +104,17 @@ def test_variable_from_a_file(database: Database, tmp_path: Path) -> None:
     assert pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING_FILE=str(secret)).returncode == 0
     line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING_FILE=str(tmp_path / "none")))
     assert "DB_WRITE_CONNECTION_STRING_FILE cannot be read" in line
+
+
+def test_the_api_takes_its_database_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "dsn"
+    secret.write_text("host=127.0.0.1 port=1\n")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        line = error_line(pgtick("api", "--port", port, DB_WRITE_CONNECTION_STRING_FILE=str(secret)))
+    assert "Address already in use" in line  # so far it came
 
 
 def test_psql_takes_its_own_arguments(database: Database) -> None:
@@ -145,6 +160,23 @@ def test_doctor_finds_what_is_bad(empty_database: Database) -> None:
     assert checks["replica 1"]["fix"] == "start it, or correct host and port in the connection string"
 
 
+def test_doctor_finds_settings_that_are_refused(database: Database) -> None:
+    done = pgtick(
+        "doctor",
+        "-o",
+        "json",
+        DB_WRITE_CONNECTION_STRING=database.dsn(direct=True),
+        PGTICK_API_PORT="abc",
+        PGTICK_CONCURRENCY="ten",
+        PGTICK_PGBOUNCER_ADMIN="host=127.0.0.1 port=1",
+    )
+    line = error_line(done)
+    assert line.startswith("pgtick: bad: settings of the API, settings of workers, PgBouncer's console")
+    checks = {check["check"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
+    assert checks["settings of the API"].startswith("PGTICK_API_PORT must be a whole number")
+    assert checks["settings of workers"].startswith("PGTICK_CONCURRENCY must be a number")
+
+
 def test_doctor_refuses_a_sql_login_with_rights(database: Database) -> None:
     for user, status in (("postgres", "fail"), ("pgtick_worker", "fail"), ("pgtick_sql", "ok")):
         done = pgtick(
@@ -156,6 +188,14 @@ def test_doctor_refuses_a_sql_login_with_rights(database: Database) -> None:
         )
         checks = {check["check"]: check["status"] for check in json.loads(done.stdout)["checks"]}
         assert checks["SQL jobs' login"] == status, user
+
+
+def test_preview_takes_a_zone_as_the_database_does(database: Database) -> None:
+    done = pgtick(
+        "preview", "@daily", "--timezone", "asia/kolkata", DB_WRITE_CONNECTION_STRING=database.dsn()
+    )
+    assert done.returncode == 0, done.stderr
+    assert " 00:00:00 IST   " in done.stdout
 
 
 def test_preview_shows_local_time_and_utc(database: Database) -> None:

@@ -59,6 +59,12 @@ def test_an_empty_variable_counts_as_none() -> None:
     assert load_settings({"DB_WRITE_CONNECTION_STRING": ""}).database is None
 
 
+def test_replicas_are_those_that_have_a_value() -> None:
+    environ = {"DB_READ_REPLICA_1": "", "DB_READ_REPLICA_02": "host=b", "DB_READ_REPLICA_10": "host=c"}
+    environ |= {"DB_READ_REPLICA_x": "host=d", "DB_READ_REPLICA_3": "host=e"}
+    assert load_settings(environ).replicas == ("host=b", "host=e", "host=c")
+
+
 def test_mask_keeps_what_is_no_secret() -> None:
     assert mask("host=h dbname=d") == "host=h dbname=d"
     assert mask("postgresql://u:p@h/d") == "user=u password=******** dbname=d host=h"

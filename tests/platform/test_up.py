@@ -11,6 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,11 @@ def test_a_given_database_gets_no_samples(start_up: Callable[..., Up], empty_dat
     assert "sample " not in said
     assert empty_database.server.cluster.password("postgres") not in said
     assert up.call().json() == {"items": [], "next_cursor": None}
+    with psycopg.connect(empty_database.dsn(), autocommit=True) as conn:
+        workers = partial(conn.execute, "select job_types from scheduler.workers")
+        wait_until(lambda: workers().rowcount == 1, "the worker is there")
+        # No command: whoever may write there could else run anything here.
+        assert [sorted(row[0]) for row in workers()] == [["http", "python"]]
     up.stop()
     assert up.process.returncode == 0
     with psycopg.connect(empty_database.dsn()) as conn:

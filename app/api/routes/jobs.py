@@ -149,7 +149,7 @@ async def update_job(request: AnyRequest, database: Db, job_id: JobId) -> Json:
     tag="jobs",
 )
 async def delete_job(request: AnyRequest, database: Db, job_id: JobId) -> Response[None]:
-    """What waits of it is cancelled; its history stays."""
+    """It fires no more; what waits or runs of it goes on, and its history stays."""
     arguments = {"job_id": job_id, "expected_version": expected_version(request)}
     await database.write(context(request), Write("delete_job", arguments), status=204)
     return Response(None, status_code=204)
