@@ -256,14 +256,17 @@ async def test_a_change_after_the_last_has_left_leaves_the_loop_to_others(
 
     monkeypatch.setattr(hub_module, "LINGER_SECONDS", 0.0)
     hub = EventHub(look, find_key=None, draining=asyncio.Event(), max_streams=1, max_streams_per_key=1)
-    async with hub.running():
-        stream = hub.join(frozenset(["jobs"]), key=EVERYBODY, peer="x", digest=None, last=None)
-        await until(lambda: hub.is_looking)
-        hub.leave(stream)
-        # In its last pause: an event that nobody would clear, were it waited for without an end.
-        hub.changed(None)
-        await until(lambda: not hub.is_looking)
-        await asyncio.sleep(0.05)
+    looking = asyncio.create_task(hub._run())
+    stream = hub.join(frozenset(["jobs"]), key=EVERYBODY, peer="x", digest=None, last=None)
+    await until(lambda: hub.is_looking)
+    hub.leave(stream)
+    # In its last pause: an event that nobody would clear, were it waited for without an end.
+    hub.changed(None)
+    await until(lambda: not hub.is_looking)
+    await asyncio.sleep(0.05)
+    assert not looking.done()  # as it would be, had a time limit of the test broken its loop
+    looking.cancel()
+    await asyncio.wait({looking})
 
 
 def test_nobody_listens_nobody_looks(
