@@ -14,6 +14,7 @@ begin
             errcode = '22004',
             column = 'timezone',
             message = 'timezone is null',
+            detail = 'A schedule is read in a time zone.',
             hint = 'Use an IANA name such as Europe/Berlin or UTC.';
     end if;
     select z.name into v_name

@@ -35,6 +35,7 @@ begin
             errcode = '22004',
             message = format('%s is null', v_null),
             column = v_null,
+            detail = 'Schedule, time zone and dst policy decide together when a job fires.',
             hint = 'Give a schedule such as "0 9 * * MON-FRI", an IANA time zone, and a dst '
                 'policy.';
     elsif dst not in ('debian', 'wall', 'skip') then
@@ -42,6 +43,7 @@ begin
             errcode = '22023',
             column = 'dst',
             message = format('invalid dst policy "%s"', left(dst, 100)),
+            detail = 'It decides what becomes of times that a change of the clocks skips or repeats.',
             hint = 'Use debian, wall or skip.';
     elsif length(schedule) > 1000 then
         perform scheduler_internal.refuse_schedule(
