@@ -216,6 +216,19 @@ def test_backfill_does_not_run_twice_what_history_forgot(engine: Engine) -> None
         engine.backfill_job(job_id=job_id, from_time="2031-03-20T00:00Z", to_time="2031-05-01T00:00Z")
 
 
+@pytest.mark.parametrize("begin", ["1900-01-01T00:00Z", "1969-12-31T23:59Z", "0001-01-01T00:00Z"])
+def test_backfill_from_long_ago_runs_nothing_twice(engine: Engine, begin: str) -> None:
+    job_id = engine.job_of(starts_at="2031-03-05T13:00Z", overlap="allow", misfire="fire_all")
+    worker = engine.worker(lease="1 hour")
+    engine.clock.advance(hours=3)
+    engine.rows("tick")
+    worker.beat()
+    worker.finish(*worker.claim(10))
+    fill = {"job_id": job_id, "from_time": begin, "to_time": engine.clock.now}
+    assert engine.backfill_job(**fill) == 0
+    assert engine.ledger(job_id) == [(f"03-05 {hour}:00", "fired") for hour in (13, 14, 15)]
+
+
 def test_every_change_is_in_the_audit_log(engine: Engine) -> None:
     job_id = engine.job_of(name="audited", priority=1)
     engine.update_job(job_id=job_id, changes={"priority": 2, "tags": []})
