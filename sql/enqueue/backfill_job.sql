@@ -39,8 +39,8 @@ begin
             'Give from_time <= to_time <= now.', argument => 'from_time');
     end if;
     -- What was dropped from the history could be run twice; what is older than the job could not.
-    v_horizon := v_now
-        - scheduler_internal.database_setting('history_retention', '30 days')::interval;
+    v_horizon := v_now - coalesce(
+        scheduler_internal.retention('history_retention', '30 days'), interval '30 days');
     if from_time < v_horizon and v_job.created_at < v_horizon then
         perform scheduler_internal.refuse('the range begins before the history does',
             format('History is kept from %s on: what ran before is not known any more.', v_horizon),
