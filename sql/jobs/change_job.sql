@@ -28,7 +28,8 @@ begin
     v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
-    if v_old = definition then
+    -- As text, because 1 month equals 30 days, and a year 360.
+    if v_old::text = definition::text then
         return;
     end if;
     perform scheduler_internal.check_scopes(v_old.job_type);  -- the new one's is check_target's

@@ -18,6 +18,7 @@ declare
     v_shard constant integer := scheduler.get_shard_id(job_id);
     v_spec scheduler_internal.schedule_spec;
     v_first timestamptz;
+    v_same_spec boolean;
     v_old scheduler_internal.schedules;
 begin
     if definition.schedule is not null then
@@ -27,7 +28,9 @@ begin
         select s.* into v_old from scheduler_internal.schedules s
         where s.shard = v_shard and s.job_id = write_version.job_id
         for update;
-        if v_old.spec = v_spec and v_old.timezone = definition.timezone
+        -- As text, because 1 month equals 30 days.
+        v_same_spec := v_old.spec::text = v_spec::text;
+        if v_same_spec and v_old.timezone = definition.timezone
            and v_old.starts_at is not distinct from definition.starts_at then
             v_first := coalesce(v_old.next_fire_at, v_old.set_aside_at);
         end if;
@@ -35,7 +38,7 @@ begin
             greatest(at, definition.starts_at - interval '1 microsecond')));
         if v_first is null or v_first > definition.ends_at then
             -- An old schedule may have run out; one that is being written must have a future.
-            if v_old.job_id is null or v_old.spec is distinct from v_spec then
+            if v_same_spec is not true then
                 perform scheduler_internal.refuse(
                     format('schedule %L has no future run', definition.schedule),
                     format('There is none after %s%s.', greatest(at, definition.starts_at),

@@ -105,6 +105,24 @@ def test_a_new_schedule_starts_with_its_first_instant(engine: Engine) -> None:
     assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(hour=15, minute=0)
 
 
+def test_lengths_that_only_compare_as_equal_are_a_change(engine: Engine) -> None:
+    """A month equals 30 days, and a year 360, as PostgreSQL compares them."""
+    given = {"name": "j", "job_type": "sql", "target": SQL_TARGET, "expires_after": "1 year"}
+    start = "from 2031-03-05T12:00Z"
+    job_id = engine.put_job(**given, schedule=f"every 1 month {start}")
+    engine.put_job(**given, schedule=f"every 30 days {start}")
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now + timedelta(days=30)
+    for changes in (
+        {"expires_after": "360 days"},
+        {"misfire_window": "1 month"},
+        {"misfire_window": "30 days"},
+    ):
+        version = engine.job(job_id)["version"]
+        for _ in range(2):
+            engine.update_job(job_id=job_id, changes=changes)
+        assert engine.job(job_id)["version"] == version + 1, changes
+
+
 def test_a_finished_job_can_be_changed(engine: Engine) -> None:
     job_id = engine.job_of("0 0 13 5 3 * 2031")
     engine.clock.advance(hours=2)
