@@ -123,6 +123,35 @@ def test_lengths_that_only_compare_as_equal_are_a_change(engine: Engine) -> None
         assert engine.job(job_id)["version"] == version + 1, changes
 
 
+def test_a_new_schedule_need_not_wait_for_the_old(engine: Engine) -> None:
+    job_id = engine.job_of("@yearly")
+    engine.update_job(job_id=job_id, changes={"schedule": "* * * * *"})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("changes", [["*/5 * * * *"], [None, "*/5 * * * *"], ["0 * * * *", "*/5 * * * *"]])
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_a_new_schedule_after_the_clock_was_set_back_fires_nothing_twice(
+    engine: Engine, overlap: str, changes: list[str | None]
+) -> None:
+    job_id = engine.job_of("* * * * *", overlap=overlap)
+    worker = engine.worker(lease="1 hour")
+    for _ in range(5):
+        engine.clock.advance(minutes=1)
+        engine.rows("tick")
+        worker.claim(10)  # they go on running
+    before = engine.ledger(job_id)
+    assert len(before) == 5
+    engine.clock.advance(seconds=-90)
+    for schedule in changes:
+        engine.update_job(job_id=job_id, changes={"schedule": schedule})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(minute=10, second=0)
+    engine.clock.advance(seconds=90)
+    engine.rows("tick")
+    assert engine.ledger(job_id) == before
+    assert worker.claim(10) == []
+
+
 def test_a_finished_job_can_be_changed(engine: Engine) -> None:
     job_id = engine.job_of("0 0 13 5 3 * 2031")
     engine.clock.advance(hours=2)
