@@ -14,7 +14,8 @@ as $$
 -- makes nothing new.
 -- Locks: the job row, then the schedule row. Writes: waiting, audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the
--- ledger remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
+-- ledger remembers, or a time zone that has vanished; 55000 for a job without a schedule; 54000 for
+-- more than 10,000 instants, or as many fires that are due.
 declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;

@@ -17,7 +17,8 @@ as $$
 -- Locks: the job row, then the schedule row. Writes: jobs, job_versions, schedules, waiting,
 -- audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a wrong schedule; 42501 where the API key at hand may
--- not change such a job; JB004 where the job is not at the expected version.
+-- not change such a job; JB004 where the job is not at the expected version; 54000 where more than
+-- 10,000 fires are due.
 declare
     v_job scheduler_internal.jobs;
     v_old scheduler_internal.job_definition;

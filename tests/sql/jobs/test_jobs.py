@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -202,6 +203,54 @@ def test_delete_job_decides_what_is_due_and_lets_the_rest_run(engine: Engine) ->
     with refused("P0002", "does not exist"):
         engine.delete_job(job_id=job_id)
     assert engine.job_of(name="gone") != job_id
+
+
+def seconds(engine: Engine, count: int) -> UUID:
+    """Returns a job of which that many fires are due."""
+    job_id = engine.job_of("* * * * * *", overlap="allow", misfire="fire_all")
+    engine.clock.advance(seconds=count)
+    return job_id
+
+
+def bound_at_100(engine: Engine) -> None:
+    """Has a client fire at most 100 where he may fire 10,000."""
+    body = engine.one("select pg_get_functiondef('scheduler_internal.settle_job'::regproc)")
+    changed = body.replace("at, 10000)", "at, 100)")
+    assert changed != body
+    engine.db.execute(changed)
+
+
+def test_a_change_does_not_fire_a_long_backlog(engine: Engine) -> None:
+    bound_at_100(engine)
+    job_id = seconds(engine, 108)
+    before = engine.fingerprint()
+    with refused("54000", "^more than 10,000 fires of job .* are due$"):
+        engine.update_job(job_id=job_id, changes={"priority": 1})
+    with refused("54000", "^more than 10,000 fires of job .* are due$"):
+        engine.backfill_job(job_id=job_id, from_time=engine.clock.now, to_time=engine.clock.now)
+    assert engine.fingerprint() == before
+    engine.rows("tick", max_fires=8)
+    engine.update_job(job_id=job_id, changes={"priority": 1})
+    assert engine.one("select count(*) from scheduler_internal.waiting") == 108
+    assert engine.job(job_id)["next_fire_at"] > engine.clock.now
+
+
+def test_a_pause_has_a_long_backlog_skipped(engine: Engine) -> None:
+    bound_at_100(engine)
+    job_id = seconds(engine, 108)
+    engine.pause_job(job_id=job_id)
+    engine.update_job(job_id=job_id, changes={"priority": 1})
+    query = "select verdict, count(*) from scheduler.fires group by verdict"
+    assert engine.select(query) == [{"verdict": "skipped_paused", "count": 108}]
+
+
+def test_delete_job_does_not_wait_for_a_long_backlog(engine: Engine) -> None:
+    engine.delete_job(job_id=seconds(engine, 2 * 86_400))  # a weekend
+    query = "select verdict, count(distinct fire_at) from scheduler.fires group by verdict order by verdict"
+    assert engine.select(query) == [
+        {"verdict": "fired", "count": 10_000},
+        {"verdict": "skipped_misfire", "count": 162_800},
+    ]
 
 
 def test_trigger_runs_beside_the_schedule(engine: Engine) -> None:
