@@ -33,6 +33,7 @@ begin
         perform scheduler_internal.refuse(format('job %L has no schedule', v_job.name),
             'A backfill follows the schedule.', 'Use scheduler.trigger_job.', '55000');
     end if;
+    perform scheduler_internal.check_time_zone(v_schedule.timezone);
     if from_time is null or to_time is null or not isfinite(from_time) or from_time > to_time
        or to_time > v_now then
         perform scheduler_internal.refuse('not a past range of time',

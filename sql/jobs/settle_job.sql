@@ -15,7 +15,7 @@ set enable_seqscan = off
 as $$
 -- Gives every due instant of a job its verdict, before something about the job changes: those of a
 -- pause are skipped_paused, for the others its policies decide. Those of a broken schedule cannot
--- be told and stay undecided.
+-- be told and stay undecided; one that shows only here to be broken is set aside, as by a tick.
 --
 -- At most 10,000 fire in the transaction of a client; a longer backlog is the tickers', who take
 -- 1,000 at a time. Who deletes a job need not wait for them: the rest is skipped_misfire. Planned
@@ -45,6 +45,9 @@ begin
         set set_aside_at = case when v_next <= coalesce(s.ends_at, v_next) then v_next end
         where x.shard = job.shard and x.job_id = job.job_id;
     end if;
+exception
+    when data_exception or integrity_constraint_violation or case_not_found then
+        perform scheduler_internal.set_aside(job.shard, job.job_id, sqlerrm);
 end;
 $$;
 
