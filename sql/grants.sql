@@ -35,8 +35,9 @@ grant execute on function
 to scheduler_client, scheduler_reader, scheduler_admin;
 
 -- Reading. A view calls its functions with the rights of its reader; outside the view nobody finds
--- this one, without USAGE of its schema.
+-- these, without USAGE of their schema.
 grant execute on function
+    scheduler_internal.knows_time_zone(text),
     scheduler_internal.instants(
         scheduler_internal.schedule_spec, text, timestamptz, timestamptz, integer)
 to scheduler_client, scheduler_reader, scheduler_admin;

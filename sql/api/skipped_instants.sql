@@ -32,7 +32,7 @@ begin
         where j.shard = scheduler.get_shard_id(skipped_instants.job_id)
           and j.job_id = skipped_instants.job_id and j.paused_at is not null
           and s.broken_reason is null and s.set_aside_at <= scheduler.now()
-          and s.set_aside_at < before
+          and s.set_aside_at < before and scheduler_internal.knows_time_zone(s.timezone)
         union all
         select r.from_fire_at, r.to_fire_at, r.verdict, r.decided_at, v.spec,
                (v.definition).timezone
@@ -44,6 +44,7 @@ begin
         ) r
         join scheduler_internal.job_versions v
           on v.shard = r.shard and v.job_id = r.job_id and v.version = r.job_version
+        where scheduler_internal.knows_time_zone((v.definition).timezone)
         order by from_fire_at desc
     loop
         v_upto := least(v_run.to_fire_at, before - interval '1 microsecond');

@@ -25,7 +25,8 @@ as $$
 -- What it was given longer than a lease ago and does not name it never heard of: the answer to its
 -- claim was lost on the way. That is given back, unless it names nothing at all (null).
 -- Locks: the rows given back, SKIP LOCKED. Writes: workers; running, waiting for what is given
--- back. Raises: 22023 for a lease out of range.
+-- back. Raises: 22023 for a lease out of range, or executions that are named without their
+-- attempts.
 declare
     v_now constant timestamptz := scheduler.now();
     v_next_look_at timestamptz;
@@ -39,6 +40,7 @@ begin
             format('lease %s is out of range', coalesce(lease::text, 'null')),
             'It is 1 second to 1 hour.', 'Use about three times the interval of the heartbeats.');
     end if;
+    perform scheduler_internal.check_held(execution_ids, attempts);
     select w.next_look_at into v_next_look_at
     from scheduler_internal.workers w
     where w.worker_id = heartbeat.worker_id;

@@ -16,10 +16,12 @@ as $$
 -- Gives back executions that the worker claimed and did not start. Fenced by attempt: stale ones
 -- are left.
 -- Locks, Writes: running, waiting. Returns how many were given back.
+-- Raises: 22023 for executions that are named without their attempts.
 declare
     v_count bigint := 0;
     v_shard integer;
 begin
+    perform scheduler_internal.check_held(execution_ids, attempts);
     for v_shard in
         select distinct scheduler.get_shard_id(i) as shard from unnest(execution_ids) i order by 1
     loop

@@ -39,7 +39,7 @@ begin
     end if;
     if v_flags >= 32 then
         if after < spec.anchor then
-            after := spec.anchor - interval '1 microsecond';
+            return spec.anchor;  -- also the second reading of a repeated local time
         end if;
         if v_flags & 32 <> 0 then
             return scheduler_internal.next_elapsed_step(spec.step, spec.anchor, after);

@@ -14,7 +14,8 @@ as $$
 -- makes nothing new.
 -- Locks: the job row, then the schedule row. Writes: waiting, audit_log.
 -- Raises: P0002 for an unknown job; 22023 for a range that is empty, not past, or beyond what the
--- ledger remembers; 55000 for a job without a schedule; 54000 for more than 10,000 instants.
+-- ledger remembers, or a time zone that has vanished; 55000 for a job without a schedule; 54000 for
+-- more than 10,000 instants, or as many fires that are due.
 declare
     v_job scheduler_internal.jobs;
     v_schedule scheduler_internal.schedules;
@@ -32,6 +33,7 @@ begin
         perform scheduler_internal.refuse(format('job %L has no schedule', v_job.name),
             'A backfill follows the schedule.', 'Use scheduler.trigger_job.', '55000');
     end if;
+    perform scheduler_internal.check_time_zone(v_schedule.timezone);
     if from_time is null or to_time is null or not isfinite(from_time) or from_time > to_time
        or to_time > v_now then
         perform scheduler_internal.refuse('not a past range of time',
@@ -39,8 +41,8 @@ begin
             'Give from_time <= to_time <= now.', argument => 'from_time');
     end if;
     -- What was dropped from the history could be run twice; what is older than the job could not.
-    v_horizon := v_now
-        - scheduler_internal.database_setting('history_retention', '30 days')::interval;
+    v_horizon := v_now - coalesce(
+        scheduler_internal.retention('history_retention', '30 days'), interval '30 days');
     if from_time < v_horizon and v_job.created_at < v_horizon then
         perform scheduler_internal.refuse('the range begins before the history does',
             format('History is kept from %s on: what ran before is not known any more.', v_horizon),

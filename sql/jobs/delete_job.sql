@@ -11,8 +11,9 @@ volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends a job: no further fires. What is due already still gets its verdict; executions that wait or
--- run go on, and the history stays until its retention ends.
+-- Ends a job: no further fires. What is due already still gets its verdict (of more than 10,000
+-- that would fire, the newest are skipped_misfire); executions that wait or run go on, and the
+-- history stays until its retention ends.
 -- Locks: the job row, then the schedule row. Writes: schedules, jobs, job_names, job_versions,
 -- audit_log.
 -- Raises: P0002 for an unknown job; JB004 where it is not at the expected version.
@@ -23,7 +24,7 @@ begin
     v_job := scheduler_internal.lock_job(job_id);
     v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     perform scheduler_internal.check_version(v_job.version, expected_version);
-    perform scheduler_internal.settle_job(v_job, v_now);
+    perform scheduler_internal.settle_job(v_job, v_now, job_ends => true);
     perform scheduler_internal.supersede_version(v_job, v_now);
     delete from scheduler_internal.schedules s
     where s.shard = v_job.shard and s.job_id = v_job.job_id;

@@ -22,8 +22,10 @@ begin
     if v_job.paused_at is null and v_schedule.broken_reason is null then
         return;
     end if;
-    if v_schedule.broken_reason is not null then
+    if v_schedule.timezone is not null then
         perform scheduler_internal.check_time_zone(v_schedule.timezone);
+    end if;
+    if v_schedule.broken_reason is not null then
         update scheduler_internal.schedules s
         set broken_reason = null
         where s.shard = v_job.shard and s.job_id = v_job.job_id;
@@ -31,7 +33,13 @@ begin
     perform scheduler_internal.settle_job(v_job, v_now);
     update scheduler_internal.schedules s
     set next_fire_at = s.set_aside_at, set_aside_at = null
-    where s.shard = v_job.shard and s.job_id = v_job.job_id;
+    where s.shard = v_job.shard and s.job_id = v_job.job_id
+    returning s.* into v_schedule;
+    if v_schedule.broken_reason is not null then
+        perform scheduler_internal.refuse(
+            format('the schedule of job %L is broken', v_job.name),
+            v_schedule.broken_reason || '.', 'Correct it with scheduler.update_job.');
+    end if;
     update scheduler_internal.jobs j
     set paused_at = null, pause_reason = null, updated_at = v_now
     where j.shard = v_job.shard and j.job_id = v_job.job_id;

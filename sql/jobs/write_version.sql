@@ -11,13 +11,16 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Stores a version of a job and makes it the one that fires: a schedule whose instants are
--- unchanged keeps its next fire, any other starts with its first instant after `at`.
+-- unchanged keeps its next fire, any other starts with its first instant after `at` (where the
+-- clock was set back: after the newest that has its verdict).
 -- Locks, Writes: schedules (one row), job_versions.
 -- Raises: 22023 for a schedule that is wrong or never fires.
 declare
     v_shard constant integer := scheduler.get_shard_id(job_id);
     v_spec scheduler_internal.schedule_spec;
+    v_same_spec boolean;
     v_first timestamptz;
+    v_decided timestamptz;  -- what has its verdict reaches to here
     v_old scheduler_internal.schedules;
 begin
     if definition.schedule is not null then
@@ -27,18 +30,24 @@ begin
         select s.* into v_old from scheduler_internal.schedules s
         where s.shard = v_shard and s.job_id = write_version.job_id
         for update;
-        if v_old.spec = v_spec and v_old.timezone = definition.timezone
+        -- As text, because 1 month equals 30 days.
+        v_same_spec := v_old.spec::text = v_spec::text;
+        if v_same_spec and v_old.timezone = definition.timezone
            and v_old.starts_at is not distinct from definition.starts_at then
             v_first := coalesce(v_old.next_fire_at, v_old.set_aside_at);
         end if;
-        v_first := coalesce(v_first, scheduler_internal.next_instant(v_spec, definition.timezone,
-            greatest(at, definition.starts_at - interval '1 microsecond')));
+        if v_first is null then
+            v_decided := greatest(at, case when write_version.version > 1
+                then scheduler_internal.last_decided(v_shard, write_version.job_id, at) end);
+            v_first := scheduler_internal.next_instant(v_spec, definition.timezone,
+                greatest(v_decided, definition.starts_at - interval '1 microsecond'));
+        end if;
         if v_first is null or v_first > definition.ends_at then
             -- An old schedule may have run out; one that is being written must have a future.
-            if v_old.job_id is null or v_old.spec is distinct from v_spec then
+            if v_same_spec is not true then
                 perform scheduler_internal.refuse(
                     format('schedule %L has no future run', definition.schedule),
-                    format('There is none after %s%s.', greatest(at, definition.starts_at),
+                    format('There is none after %s%s.', greatest(v_decided, definition.starts_at),
                            coalesce(' and up to ' || definition.ends_at, '')),
                     'Correct the schedule, its years, starts_at or ends_at.',
                     argument => case when v_first > definition.ends_at then 'ends_at'

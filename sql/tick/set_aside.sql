@@ -7,7 +7,8 @@ as $$
     -- A schedule that cannot be computed (its zone has vanished, its row was written by hand) must
     -- not stop the others. Its instants stay undecided until resume_job(). Writes: schedules.
     update scheduler_internal.schedules s
-    set set_aside_at = s.next_fire_at, next_fire_at = null, broken_reason = reason
+    set set_aside_at = coalesce(s.next_fire_at, s.set_aside_at), next_fire_at = null,
+        broken_reason = reason
     where s.shard = set_aside.shard and s.job_id = set_aside.job_id
 $$;
 

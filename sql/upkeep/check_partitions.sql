@@ -9,12 +9,23 @@ as $$
         from generate_series(0, 7) d(day)
         where to_regclass(format('scheduler_internal.history_%s',
                   to_char((at at time zone 'UTC')::date + d.day, 'YYYYMMDD'))) is not null
+    ), unusable as (
+        select min(s.name) as name
+        from (values ('history_retention'), ('audit_retention')) s(name)
+        where scheduler_internal.retention(s.name, '1 day') is null
     )
-    select 'partitions', case when a.days < 3 then 'warn' else 'ok' end,
-           format('history has partitions for %s of the next 8 days', a.days),
-           'Call scheduler.maintain(); a running ticker does it each minute.'
+    select 'partitions',
+           case when u.name is not null then 'fail' when a.days < 3 then 'warn' else 'ok' end,
+           format('history has partitions for %s of the next 8 days', a.days)
+               || coalesce('; old ones stay, because scheduler.' || u.name || ' is '
+                           || quote_literal(scheduler_internal.database_setting(u.name, '')), ''),
+           case when u.name is not null
+                then format('Set 1 day or more, with a unit: alter database %I set scheduler.%s = '
+                            '''90 days''.', current_database(), u.name)
+                else 'Call scheduler.maintain(); a running ticker does it each minute.' end
     from ahead a
+    cross join unusable u
 $$;
 
 comment on function scheduler_internal.check_partitions(timestamptz) is
-    'health(): are partitions made ahead?';
+    'health(): are partitions made ahead, and dropped in time?';

@@ -7,7 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30
 -- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), prunes what
--- belongs to nothing any more, and sums up the rollups.
+-- belongs to nothing any more, and sums up the rollups. Where such a setting is unusable its
+-- retention is null: nothing is before that, so nothing is dropped, and health() says so.
 -- Every ticker calls it each minute; one works, the others return at once.
 -- Locks: its advisory lock; a dropped partition's parent, exclusively and briefly (it gives up
 -- after 200 ms, so that nobody queues behind it, and comes again).
@@ -15,9 +16,9 @@ declare
     v_now constant timestamptz := scheduler.now();
     v_today constant date := (v_now at time zone 'UTC')::date;
     v_history constant interval :=
-        scheduler_internal.database_setting('history_retention', '30 days')::interval;
+        scheduler_internal.retention('history_retention', '30 days');
     v_audit constant interval :=
-        scheduler_internal.database_setting('audit_retention', '365 days')::interval;
+        scheduler_internal.retention('audit_retention', '365 days');
     v_parent text;
 begin
     if not pg_try_advisory_xact_lock(1885828201, -1) then

@@ -214,11 +214,11 @@ def next_instant(
     first showing; and, if it is of fixed time and dst is debian, for a time that is never shown, right after
     the gap.
     """
+    if earliest is not None and after < earliest:
+        return earliest
     every_reading = dst == "wall" or (dst == "debian" and schedule.is_interval)
     runs_after_gap = dst == "debian" and not schedule.is_interval
     floor = after.astimezone(UTC).replace(tzinfo=None)
-    if earliest is not None:
-        floor = max(floor, earliest.astimezone(UTC).replace(tzinfo=None) - timedelta(microseconds=1))
     years = getattr(schedule, "years", None)
     last_year = max(years) + 1 if years else floor.year + LONGEST_WAIT_YEARS + 1
     shown_upto: datetime | None = None  # the local time that the segments before have shown

@@ -334,6 +334,13 @@ SPRING, AUTUMN = "2024-03-30 23:30+00", "2024-10-26 23:30+00"
         ("skip", "*/30 2 * * *", AUTUMN, ["00:00", "00:30"]),
         ("wall", "every day from 2024-01-01 02:30", AUTUMN, ["00:30", "01:30"]),
         ("skip", "every 1 hour", AUTUMN, ["00:00", "01:00", "02:00", "03:00"]),
+        # An offset says which reading is meant: where it begins it runs then, whatever the policy.
+        *(
+            (dst, "every month from 2024-10-27T02:30+01:00", AUTUMN, ["01:30"])
+            for dst in ("debian", "wall", "skip")
+        ),
+        ("debian", "every month from 2024-10-27T02:30+02:00", AUTUMN, ["00:30"]),
+        ("wall", "every month from 2024-10-27T02:30+02:00", AUTUMN, ["00:30", "01:30"]),
     ],
 )
 def test_each_dst_policy_in_a_night_of_change(

@@ -82,8 +82,9 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.run_sql_jobs": _RUNNERS,
     # a SQL job, with its token
     "scheduler.finish_sql_job": {SQL},
-    # The view fires calls it with its reader's rights; without USAGE of the schema nobody can name it.
+    # The view fires calls them with its reader's rights; without USAGE of the schema nobody can name them.
     "scheduler_internal.instants": _READERS,
+    "scheduler_internal.knows_time_zone": _READERS,
     # scheduler_sql owns it.
     "scheduler_internal.run_as_scheduler_sql": {SQL},
 }

@@ -156,6 +156,24 @@ def test_what_a_worker_never_heard_of_is_given_back(engine: Engine) -> None:
     assert engine.execution(heard)["status"] == "running"
 
 
+@pytest.mark.parametrize("attempts", [None, [], [1], [1, None], [1, 1, 1]])
+def test_what_is_named_without_its_attempt_is_not_given_away(
+    engine: Engine, attempts: list[int | None] | None
+) -> None:
+    ids = [engine.enqueued(), engine.enqueued()]
+    worker = engine.worker(lease="10 seconds")
+    worker.claim(10)
+    engine.clock.advance(seconds=9)
+    worker.beat()
+    engine.clock.advance(seconds=9)
+    named = {"worker_id": worker.worker_id, "execution_ids": ids, "attempts": attempts}
+    before = engine.fingerprint()
+    for function in ("heartbeat", "release"):
+        with refused("22023", "^execution_ids and attempts do not fit$", argument="attempts"):
+            engine.rows(function, **named)
+    assert engine.fingerprint() == before
+
+
 def test_a_look_for_the_unheard_that_takes_long_is_seldom(engine: Engine) -> None:
     unheard = engine.enqueued()
     worker = engine.worker(lease="10 seconds")

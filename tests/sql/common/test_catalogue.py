@@ -146,3 +146,11 @@ def test_ids_sort_by_their_time(engine: Engine) -> None:
     """
     rows = engine.select(query)
     assert all(row["exact"] and row["fits"] for row in rows)
+
+
+def test_times_that_no_id_has_bound_all_ids(engine: Engine) -> None:
+    query = "select scheduler_internal.id_floor(%s)::text as id"
+    for time in ("-infinity", "4713-01-01 BC", "1900-01-01", "1969-12-31 23:59:59.999Z", "epoch"):
+        assert set(engine.one(query, time)) == {"0", "-"}, time
+    for time in ("20000-01-01", "infinity"):
+        assert engine.one(query, time).startswith("ffffffff-ffff-0"), time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -105,6 +106,53 @@ def test_a_new_schedule_starts_with_its_first_instant(engine: Engine) -> None:
     assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(hour=15, minute=0)
 
 
+def test_lengths_that_only_compare_as_equal_are_a_change(engine: Engine) -> None:
+    """A month equals 30 days, and a year 360, as PostgreSQL compares them."""
+    given = {"name": "j", "job_type": "sql", "target": SQL_TARGET, "expires_after": "1 year"}
+    start = "from 2031-03-05T12:00Z"
+    job_id = engine.put_job(**given, schedule=f"every 1 month {start}")
+    engine.put_job(**given, schedule=f"every 30 days {start}")
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now + timedelta(days=30)
+    for changes in (
+        {"expires_after": "360 days"},
+        {"misfire_window": "1 month"},
+        {"misfire_window": "30 days"},
+    ):
+        version = engine.job(job_id)["version"]
+        for _ in range(2):
+            engine.update_job(job_id=job_id, changes=changes)
+        assert engine.job(job_id)["version"] == version + 1, changes
+
+
+def test_a_new_schedule_need_not_wait_for_the_old(engine: Engine) -> None:
+    job_id = engine.job_of("@yearly")
+    engine.update_job(job_id=job_id, changes={"schedule": "* * * * *"})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now + timedelta(minutes=1)
+
+
+@pytest.mark.parametrize("changes", [["*/5 * * * *"], [None, "*/5 * * * *"], ["0 * * * *", "*/5 * * * *"]])
+@pytest.mark.parametrize("overlap", ["allow", "skip"])
+def test_a_new_schedule_after_the_clock_was_set_back_fires_nothing_twice(
+    engine: Engine, overlap: str, changes: list[str | None]
+) -> None:
+    job_id = engine.job_of("* * * * *", overlap=overlap)
+    worker = engine.worker(lease="1 hour")
+    for _ in range(5):
+        engine.clock.advance(minutes=1)
+        engine.rows("tick")
+        worker.claim(10)  # they go on running
+    before = engine.ledger(job_id)
+    assert len(before) == 5
+    engine.clock.advance(seconds=-90)
+    for schedule in changes:
+        engine.update_job(job_id=job_id, changes={"schedule": schedule})
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now.replace(minute=10, second=0)
+    engine.clock.advance(seconds=90)
+    engine.rows("tick")
+    assert engine.ledger(job_id) == before
+    assert worker.claim(10) == []
+
+
 def test_a_finished_job_can_be_changed(engine: Engine) -> None:
     job_id = engine.job_of("0 0 13 5 3 * 2031")
     engine.clock.advance(hours=2)
@@ -155,6 +203,54 @@ def test_delete_job_decides_what_is_due_and_lets_the_rest_run(engine: Engine) ->
     with refused("P0002", "does not exist"):
         engine.delete_job(job_id=job_id)
     assert engine.job_of(name="gone") != job_id
+
+
+def seconds(engine: Engine, count: int) -> UUID:
+    """Returns a job of which that many fires are due."""
+    job_id = engine.job_of("* * * * * *", overlap="allow", misfire="fire_all")
+    engine.clock.advance(seconds=count)
+    return job_id
+
+
+def bound_at_100(engine: Engine) -> None:
+    """Has a client fire at most 100 where he may fire 10,000."""
+    body = engine.one("select pg_get_functiondef('scheduler_internal.settle_job'::regproc)")
+    changed = body.replace("at, 10000)", "at, 100)")
+    assert changed != body
+    engine.db.execute(changed)
+
+
+def test_a_change_does_not_fire_a_long_backlog(engine: Engine) -> None:
+    bound_at_100(engine)
+    job_id = seconds(engine, 108)
+    before = engine.fingerprint()
+    with refused("54000", "^more than 10,000 fires of job .* are due$"):
+        engine.update_job(job_id=job_id, changes={"priority": 1})
+    with refused("54000", "^more than 10,000 fires of job .* are due$"):
+        engine.backfill_job(job_id=job_id, from_time=engine.clock.now, to_time=engine.clock.now)
+    assert engine.fingerprint() == before
+    engine.rows("tick", max_fires=8)
+    engine.update_job(job_id=job_id, changes={"priority": 1})
+    assert engine.one("select count(*) from scheduler_internal.waiting") == 108
+    assert engine.job(job_id)["next_fire_at"] > engine.clock.now
+
+
+def test_a_pause_has_a_long_backlog_skipped(engine: Engine) -> None:
+    bound_at_100(engine)
+    job_id = seconds(engine, 108)
+    engine.pause_job(job_id=job_id)
+    engine.update_job(job_id=job_id, changes={"priority": 1})
+    query = "select verdict, count(*) from scheduler.fires group by verdict"
+    assert engine.select(query) == [{"verdict": "skipped_paused", "count": 108}]
+
+
+def test_delete_job_does_not_wait_for_a_long_backlog(engine: Engine) -> None:
+    engine.delete_job(job_id=seconds(engine, 2 * 86_400))  # a weekend
+    query = "select verdict, count(distinct fire_at) from scheduler.fires group by verdict order by verdict"
+    assert engine.select(query) == [
+        {"verdict": "fired", "count": 10_000},
+        {"verdict": "skipped_misfire", "count": 162_800},
+    ]
 
 
 def test_trigger_runs_beside_the_schedule(engine: Engine) -> None:
@@ -214,6 +310,19 @@ def test_backfill_does_not_run_twice_what_history_forgot(engine: Engine) -> None
     engine.clock.advance(days=60)
     with refused("22023", "^the range begins before the history does$"):
         engine.backfill_job(job_id=job_id, from_time="2031-03-20T00:00Z", to_time="2031-05-01T00:00Z")
+
+
+@pytest.mark.parametrize("begin", ["1900-01-01T00:00Z", "1969-12-31T23:59Z", "0001-01-01T00:00Z"])
+def test_backfill_from_long_ago_runs_nothing_twice(engine: Engine, begin: str) -> None:
+    job_id = engine.job_of(starts_at="2031-03-05T13:00Z", overlap="allow", misfire="fire_all")
+    worker = engine.worker(lease="1 hour")
+    engine.clock.advance(hours=3)
+    engine.rows("tick")
+    worker.beat()
+    worker.finish(*worker.claim(10))
+    fill = {"job_id": job_id, "from_time": begin, "to_time": engine.clock.now}
+    assert engine.backfill_job(**fill) == 0
+    assert engine.ledger(job_id) == [(f"03-05 {hour}:00", "fired") for hour in (13, 14, 15)]
 
 
 def test_every_change_is_in_the_audit_log(engine: Engine) -> None:

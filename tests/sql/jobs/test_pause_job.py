@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from uuid import UUID
+
 import pytest
 
-from tests.sql.engine import Engine
+from tests.sql.engine import SQL_TARGET, Engine, refused
 
 
 def hours(first: int, last: int, verdict: str) -> list[tuple[str, str]]:
@@ -97,6 +100,86 @@ def test_deleting_a_paused_job_keeps_the_verdicts(engine: Engine) -> None:
     engine.clock.advance(hours=2)
     engine.delete_job(job_id=job_id)
     assert engine.ledger(job_id) == hours(13, 14, "skipped_paused")
+
+
+def vanish(engine: Engine, job_id: UUID, *, is_listed: bool = False) -> None:
+    """Has the server forget the zone of a job; is_listed: and nobody has noticed yet."""
+    engine.db.execute(
+        "update scheduler_internal.schedules set timezone = 'Foo/Bar' where job_id = %s", [job_id]
+    )
+    engine.db.execute(
+        "update scheduler_internal.job_versions set definition.timezone = 'Foo/Bar' where job_id = %s",
+        [job_id],
+    )
+    if is_listed:
+        engine.db.execute("insert into scheduler_internal.time_zones values ('Foo/Bar')")
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+@pytest.mark.parametrize("is_listed", [True, False])
+def test_a_job_whose_zone_has_vanished_can_be_mended(
+    engine: Engine, is_listed: bool, is_paused: bool
+) -> None:
+    job_id = engine.job_of(timezone="America/Toronto")
+    if is_paused:
+        engine.pause_job(job_id=job_id)
+    vanish(engine, job_id, is_listed=is_listed)
+    engine.clock.advance(hours=2)
+    engine.update_job(job_id=job_id, changes={"timezone": "America/New_York"})
+    assert engine.job(job_id)["broken_reason"] is None
+    engine.resume_job(job_id=job_id)
+    assert engine.job(job_id)["next_fire_at"] == engine.clock.now + timedelta(hours=1)
+    assert engine.ledger(job_id) == []  # what was due in a zone that nobody knows was not decided
+
+
+@pytest.mark.parametrize("is_paused", [True, False])
+def test_a_job_whose_zone_has_vanished_can_be_put_and_deleted(engine: Engine, is_paused: bool) -> None:
+    given = {"name": "j", "job_type": "sql", "target": SQL_TARGET, "schedule": "@hourly"}
+    job_id = engine.put_job(**given, timezone="America/Toronto")
+    if is_paused:
+        engine.pause_job(job_id=job_id)
+    vanish(engine, job_id)
+    engine.clock.advance(hours=2)
+    assert engine.put_job(**given, timezone="America/New_York") == job_id
+    vanish(engine, job_id)
+    engine.clock.advance(hours=2)
+    engine.delete_job(job_id=job_id)
+    assert engine.select("select from scheduler.jobs") == []
+
+
+@pytest.mark.parametrize(
+    ("is_listed", "message"),
+    [(False, '^unknown time zone "Foo/Bar"$'), (True, "^the schedule of job .* is broken$")],
+)
+def test_a_zone_that_has_vanished_is_named(engine: Engine, is_listed: bool, message: str) -> None:
+    job_id = engine.job_of(timezone="America/Toronto")
+    engine.pause_job(job_id=job_id)
+    vanish(engine, job_id, is_listed=is_listed)
+    engine.clock.advance(hours=2)
+    before = engine.fingerprint()
+    with refused("22023", message):
+        engine.resume_job(job_id=job_id)
+    if not is_listed:
+        with refused("22023", message):
+            engine.backfill_job(job_id=job_id, from_time=engine.clock.now, to_time=engine.clock.now)
+    assert engine.fingerprint() == before
+
+
+def test_the_ledger_of_others_does_without_a_zone_that_has_vanished(engine: Engine) -> None:
+    job_id, other_id = engine.job_of(timezone="America/Toronto"), engine.job_of()
+    engine.clock.advance(hours=3)
+    engine.rows("tick")
+    engine.pause_job(job_id=job_id)
+    engine.pause_job(job_id=other_id)
+    engine.clock.advance(hours=2)
+    expected = hours(13, 14, "coalesced") + hours(15, 15, "fired") + hours(16, 17, "skipped_paused")
+    assert engine.ledger(job_id) == engine.ledger(other_id) == expected
+    vanish(engine, job_id)
+    assert engine.one("select count(*) from scheduler.fires") == len(expected) + 1
+    assert engine.ledger(other_id) == expected
+    assert engine.ledger(job_id) == hours(15, 15, "fired")
+    page = engine.list_fires(job_id=job_id)
+    assert [item["verdict"] for item in page["items"]] == ["fired"]
 
 
 def test_a_backfill_while_paused_makes_good_for_it(engine: Engine) -> None:

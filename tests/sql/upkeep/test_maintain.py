@@ -8,7 +8,7 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import Connect
-from tests.sql.engine import Engine
+from tests.sql.engine import Engine, refused
 
 PARENTS = ("history", "skipped_fires", "rollups", "audit_log")
 
@@ -39,16 +39,48 @@ def test_a_week_ahead_and_a_month_back(engine: Engine) -> None:
     assert [days(engine, parent) for parent in PARENTS] == before
 
 
+def set_retention(engine: Engine, setting: str, value: str) -> None:
+    """Sets it for the database."""
+    name = sql.Identifier(engine.one("select current_database()"))
+    statement = sql.SQL("alter database {} set {} = {}")
+    engine.db.execute(statement.format(name, sql.Identifier("scheduler", setting), value))
+
+
 def test_retention_is_a_setting(engine: Engine) -> None:
     engine.maintain()
-    name = sql.Identifier(engine.one("select current_database()"))
     for setting in ("history_retention", "audit_retention"):
-        statement = sql.SQL("alter database {} set {} = '2 days'")
-        engine.db.execute(statement.format(name, sql.Identifier("scheduler", setting)))
+        set_retention(engine, setting, "2 days")
     engine.clock.advance(days=3)
     engine.maintain()
     for parent in PARENTS:
         assert days(engine, parent)[0] == "20310306"
+
+
+UNUSABLE = ["30", " 90.5 ", "0", "-30 days", "23:59:59", "30 dies", "forever", "10000 years", "30; 90 days"]
+
+
+@pytest.mark.parametrize("value", UNUSABLE)
+@pytest.mark.parametrize("setting", ["history_retention", "audit_retention"])
+def test_an_unusable_retention_drops_nothing(engine: Engine, setting: str, value: str) -> None:
+    """'30' is 30 seconds to PostgreSQL: what somebody took for a month would be gone with the next call."""
+    job_id = engine.job_of("0 0 * * *")
+    engine.maintain()
+    set_retention(engine, setting, value)
+    engine.clock.advance(days=400)
+    engine.maintain()
+    kept = {"history_retention": PARENTS[:3], "audit_retention": PARENTS[3:]}[setting]
+    for parent in PARENTS:
+        assert ("20310305" in days(engine, parent)) == (parent in kept), parent
+        assert f"{engine.clock.now + timedelta(days=7):%Y%m%d}" in days(engine, parent)
+    (check,) = [row for row in engine.rows("health") if row["check_name"] == "partitions"]
+    assert check["status"] == "fail"
+    assert f"scheduler.{setting} is '{value}'" in check["detail"]
+    assert f"set scheduler.{setting} = '90 days'" in check["hint"]
+    with refused("22023", "^the range begins before the history does$"):
+        engine.backfill_job(job_id=job_id, from_time="2031-03-05T00:00Z", to_time=engine.clock.now)
+    set_retention(engine, setting, "1 day")
+    engine.maintain()
+    assert "20310305" not in days(engine, kept[0])
 
 
 def test_what_has_not_ended_keeps_its_day(engine: Engine) -> None:
