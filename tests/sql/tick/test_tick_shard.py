@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from tests.conftest import Connect
+from tests.faults.bugs import rewrite
 from tests.sql.engine import Engine, refused
 
 
@@ -76,6 +78,25 @@ def test_the_loser_of_the_lock_returns_zeros(engine: Engine, connect: Connect) -
     other.commit()
     assert engine.rows("tick_shard", shard=shard)[0]["fired"] == 0
     assert engine.ledger(job_id) == [("03-05 13:00", "fired")]
+
+
+def test_a_tick_ends_by_time_and_the_next_goes_on(engine: Engine) -> None:
+    """Else a ticker, which waits for five seconds, would never get through after a long outage."""
+    jobs: dict[int, list[UUID]] = {}
+    while not any(len(found) == 3 for found in jobs.values()):
+        job_id = engine.job_of("* * * * *")
+        jobs.setdefault(engine.get_shard_id(job_id=job_id), []).append(job_id)
+    (shard,) = [shard for shard, found in jobs.items() if len(found) == 3]
+    # As a week of minutes takes, of many jobs.
+    rewrite(engine.db, "scheduler_internal.skip_fires", "return (", "perform pg_sleep(0.6); return (")
+    engine.clock.advance(hours=1)
+    fired: list[int] = []
+    while sum(fired) < 3:
+        (tick,) = engine.rows("tick_shard", shard=shard)
+        fired.append(tick["fired"])
+        assert tick["skipped"] == 59 * tick["fired"]
+        assert (tick["next_due_at"] > engine.clock.now) == (sum(fired) == 3)
+        assert 1 <= tick["fired"] <= 2
 
 
 BREAKAGES = {
