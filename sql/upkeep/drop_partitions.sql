@@ -6,13 +6,12 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Drops the partitions of the days before a date; but one of history stays while an execution that
 -- has not ended is to go there. Returns how many it dropped.
--- Locks: the parent, exclusively, for as long as a drop takes; at most 200 ms of waiting for it.
+-- Locks: the parent, exclusively, for as long as a drop takes. The caller sets a lock_timeout, so
+-- that nobody queues behind it for long.
 declare
     v_partition record;
     v_count integer := 0;
-    v_lock_timeout constant text := current_setting('lock_timeout');
 begin
-    perform set_config('lock_timeout', '200ms', true);
     for v_partition in
         -- Digits compare as their days do. No to_date(): the planner may ask it of every table in
         -- the database before it looks which of them are partitions.
@@ -32,7 +31,6 @@ begin
             exit;  -- a long query reads it; the next call tries again
         end;
     end loop;
-    perform set_config('lock_timeout', v_lock_timeout, true);
     return v_count;
 end;
 $$;

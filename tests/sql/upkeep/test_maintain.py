@@ -121,6 +121,30 @@ def test_a_reader_is_not_waited_for(engine: Engine, connect: Connect) -> None:
     assert "20310305" not in days(engine, "history")
 
 
+@pytest.mark.direct
+def test_a_client_who_has_made_a_partition_is_not_waited_for(engine: Engine, connect: Connect) -> None:
+    """What he cancels belongs to a day far ahead; until he commits nobody else can make a day of history."""
+    engine.maintain()
+    execution_id = engine.enqueued(run_at=engine.clock.now + timedelta(days=20))
+    client = connect(autocommit=False)
+    engine.clock.set(engine.clock.now, conn=client)
+    client.execute("select scheduler.cancel_execution(%s)", [execution_id])
+    engine.clock.advance(days=6)
+    engine.db.execute("set statement_timeout = '10s'")  # else it would wait for ever
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310312"
+    for parent in ("skipped_fires", "rollups", "audit_log", "idempotency_keys"):
+        assert days(engine, parent)[-1] == "20310318"
+    (short,) = [row for row in engine.rows("health") if row["check_name"] == "partitions"]
+    assert (short["status"], short["detail"]) == (
+        "warn",
+        "history has partitions for 2 of the next 8 days",
+    )
+    client.rollback()
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310318"
+
+
 def test_old_workers_are_forgotten(engine: Engine) -> None:
     worker = engine.worker()
     engine.clock.advance(hours=25)
