@@ -25,8 +25,9 @@ as $$
 -- Why a fire can be neither lost nor doubled: the schedule row is locked, the execution inserted
 -- and the next instant set in one transaction; the next instant follows from the last nominal one,
 -- never from the clock; and (job, fire time) is unique. The advisory lock only spares a second
--- ticker the work: a loser returns zeros. With the lock off (setting scheduler.tick_lock = off) the
--- result is the same.
+-- ticker the work: a loser returns zeros, unless something is two seconds late, for any login may
+-- take such a lock and keep it. With the lock off (setting scheduler.tick_lock = off) the result is
+-- the same.
 --
 -- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
 -- Waiting rows where overlap is cancel_running, SKIP LOCKED too. lock_timeout is for what nobody
@@ -46,7 +47,10 @@ begin
     fired := 0;
     skipped := 0;
     if scheduler_internal.setting('tick_lock', 'on') <> 'off'
-       and not pg_try_advisory_xact_lock(1885828201, v_shard) then  -- 'pgti'
+       and not pg_try_advisory_xact_lock(1885828201, v_shard)  -- 'pgti'
+       and not exists (
+           select from scheduler_internal.schedules s
+           where s.shard = v_shard and s.next_fire_at <= v_now - interval '2 seconds') then
         return;
     end if;
     if max_fires is null or max_fires < 1 then
@@ -99,4 +103,4 @@ $$;
 comment on function scheduler.tick_shard(integer, integer) is
     'Turns the due fires of one shard into executions. Returns how many fired, how many were '
     'skipped (runs longer than 10,000 instants count as 10,000), and when the next is due. Zeros '
-    'when another ticker is at it';
+    'when another ticker is at it and nothing is late';

@@ -25,7 +25,8 @@ begin
         continue when parent = 'history' and scheduler_internal.is_awaited(
             to_date(v_partition.day, 'YYYYMMDD'));
         begin
-            execute format('drop table scheduler_internal.%I', v_partition.relname);
+            -- Another maintain() may be at it.
+            execute format('drop table if exists scheduler_internal.%I', v_partition.relname);
             v_count := v_count + 1;
         exception when lock_not_available then
             exit;  -- a long query reads it; the next call tries again

@@ -9,7 +9,8 @@ as $$
 -- Creates partitions seven days ahead, drops those past scheduler.history_retention (default 30
 -- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), prunes what
 -- belongs to nothing any more, and sums up the rollups.
--- Every ticker calls it each minute; one works, the others return at once.
+-- Every ticker calls it each minute; one works, the others return at once, unless nobody has done
+-- it for ten minutes: any login may take the lock and keep it, and two at it do no harm.
 -- Where it would have to wait for longer than 200 ms (a client has made a partition and does not
 -- commit, a long query reads one) it leaves that table for the next call; if that goes on, health()
 -- tells that it runs out of days.
@@ -24,7 +25,11 @@ declare
         scheduler_internal.database_setting('audit_retention', '365 days')::interval;
     v_parent text;
 begin
-    if not pg_try_advisory_xact_lock(1885828201, -1) then
+    if not pg_try_advisory_xact_lock(1885828201, -1)
+       and exists (
+           -- It stands ten minutes before the last call, see sum_totals().
+           select from scheduler_internal.marks m
+           where m.name = 'totals' and m.at > v_now - interval '20 minutes') then
         return;
     end if;
     perform scheduler_internal.sum_totals(v_now);  -- before a day of rollups is dropped

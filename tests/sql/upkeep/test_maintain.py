@@ -8,6 +8,8 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import Connect
+from tests.faults.bugs import rewrite
+from tests.faults.sessions import waiting
 from tests.sql.engine import Engine
 
 PARENTS = ("history", "skipped_fires", "rollups", "audit_log")
@@ -119,6 +121,42 @@ def test_a_reader_is_not_waited_for(engine: Engine, connect: Connect) -> None:
     reader.rollback()
     engine.maintain()
     assert "20310305" not in days(engine, "history")
+
+
+@pytest.mark.direct
+def test_who_keeps_the_lock_does_not_stop_the_upkeep(engine: Engine, connect: Connect) -> None:
+    """Any login may take it, that of a SQL job too."""
+    engine.maintain()
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -1)")
+    engine.clock.set("2031-03-06T00:00:00+00:00")
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310313"
+    engine.clock.advance(minutes=5)
+    engine.db.execute("drop table scheduler_internal.history_20310313")
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310312"  # it may be somebody who is at it
+    engine.clock.advance(minutes=6)
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310313"
+
+
+@pytest.mark.direct
+def test_two_who_drop_a_day_at_once(engine: Engine, connect: Connect) -> None:
+    """The lock spares that, but where somebody else keeps it: the second finds it gone."""
+    engine.maintain()
+    engine.select("select scheduler_internal.ensure_partition('history', '2031-01-01')")
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -1)")
+    other = connect()
+    for conn in (engine.db, other):
+        engine.clock.set("2031-03-05T13:00:00+00:00", conn=conn)
+    # So that the second has not given up before the first commits.
+    rewrite(engine.db, "scheduler.maintain", "'200ms'", "'20s'")
+    engine.db.execute("begin")
+    engine.maintain()
+    with waiting(connect(), other, lambda conn: conn.execute("select scheduler.maintain()")) as second:
+        engine.db.execute("commit")
+        second.result()
+    assert "20310101" not in days(engine, "history")
 
 
 @pytest.mark.direct
