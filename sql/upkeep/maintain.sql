@@ -44,9 +44,9 @@ begin
             null;
         end;
         perform scheduler_internal.drop_partitions(v_parent,
-            ((v_now - case v_parent when 'audit_log' then v_audit
-                                    when 'idempotency_keys' then interval '1 day'
-                                    else v_history end) at time zone 'UTC')::date);
+            v_now - case v_parent when 'audit_log' then v_audit
+                                  when 'idempotency_keys' then interval '1 day'
+                                  else v_history end);
     end loop;
     perform scheduler_internal.drop_versions(v_now);
     delete from scheduler_internal.workers d

@@ -71,6 +71,31 @@ def test_what_has_not_ended_keeps_its_day(engine: Engine) -> None:
     assert engine.execution(late)["status"] == "succeeded"
 
 
+def test_what_ended_late_is_kept_as_long_as_what_ended_in_time(engine: Engine) -> None:
+    """Attempts weeks apart belong to the day of the first; their end is seen for all of the retention."""
+    late = engine.enqueued(max_attempts=3)
+    worker = engine.worker()
+    for _ in range(2):
+        worker.fail(worker.claim_one(), retry_after=timedelta(days=20))
+        engine.clock.advance(days=20)
+        worker.beat()
+        engine.maintain()
+    engine.enqueued()
+    worker.finish(*worker.claim(2))
+    for _ in range(30):
+        engine.maintain()
+        assert engine.execution(late)["status"] == "succeeded"
+        engine.clock.advance(days=1)
+    assert days(engine, "history")[:2] == ["20310305", "20310414"]
+    engine.clock.advance(seconds=1)
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310414"  # not yet over
+    engine.clock.advance(days=1)
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310415"
+    assert engine.one("select count(*) from scheduler_internal.marks where name like 'history%%'") == 0
+
+
 def test_without_a_ticker_the_partitions_are_made_on_demand(engine: Engine) -> None:
     engine.clock.advance(days=400)
     job_id = engine.job_of("* * * * *", overlap="allow", misfire="fire_all", misfire_cap=1)
