@@ -39,6 +39,7 @@ declare
     v_history_from constant uuid := case when 'history' = any (stages) then from_id end;
     v_all_from constant uuid := case when job_id is null then v_history_from end;
     v_its_from constant uuid := case when job_id is not null then v_history_from end;
+    v_end uuid;
 begin
     execution_ids := array(
         select k.execution_id
@@ -89,26 +90,25 @@ begin
                   and t.attempt = k.end_attempt)
         order by k.execution_id desc
         limit max_rows + 1);
-    if cardinality(execution_ids) > max_rows then
-        next_id := execution_ids[max_rows + 1];
-    else
-        next_id := greatest(
-            (select w.execution_id from scheduler_internal.waiting w
-             where w.execution_id between from_id and upto_id
-               and w.shard between v_waiting_from and v_last_shard
-             order by w.execution_id desc offset v_most limit 1),
-            (select r.execution_id from scheduler_internal.running r
-             where r.execution_id between from_id and upto_id
-               and r.shard between v_running_from and v_last_shard
-             order by r.execution_id desc offset v_most limit 1),
-            (select h.execution_id from scheduler_internal.history h
-             where h.execution_id between v_all_from and upto_id
-             order by h.execution_id desc offset v_most limit 1),
-            (select h.execution_id from scheduler_internal.history h
-             where h.execution_id between v_its_from and upto_id
-               and h.job_id = find_executions.job_id and h.final
-             order by h.execution_id desc offset v_most limit 1));
-    end if;
+    -- It ends where it is full, or before that where a table was looked at no further.
+    v_end := coalesce(execution_ids[max_rows + 1], from_id);
+    next_id := greatest(
+        execution_ids[max_rows + 1],
+        (select w.execution_id from scheduler_internal.waiting w
+         where w.execution_id between v_end and upto_id
+           and w.shard between v_waiting_from and v_last_shard
+         order by w.execution_id desc offset v_most limit 1),
+        (select r.execution_id from scheduler_internal.running r
+         where r.execution_id between v_end and upto_id
+           and r.shard between v_running_from and v_last_shard
+         order by r.execution_id desc offset v_most limit 1),
+        (select h.execution_id from scheduler_internal.history h
+         where h.execution_id between v_all_from and upto_id and h.execution_id >= v_end
+         order by h.execution_id desc offset v_most limit 1),
+        (select h.execution_id from scheduler_internal.history h
+         where h.execution_id between v_its_from and upto_id and h.execution_id >= v_end
+           and h.job_id = find_executions.job_id and h.final
+         order by h.execution_id desc offset v_most limit 1));
     -- Its own rows may lie on both sides of the end: it belongs to the next page, as what follows.
     execution_ids := array(
         select i from unnest(execution_ids) i where next_id is null or i > next_id);

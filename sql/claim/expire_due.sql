@@ -12,15 +12,13 @@ set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
--- Ends what has expired in these shards, up to 100 in each. In the order of the shards, because the
--- rollups of each stay locked until the commit: claim comes to its shards in a random rotation, and
--- two that count in different orders wait for each other in a circle.
+-- Ends what has expired in these shards, up to 100 in each.
 -- Locks: expired rows of waiting, SKIP LOCKED. Writes: as expire().
 declare
     v_shard integer;
     v_expired uuid[];
 begin
-    for v_shard in select s from unnest(shards) s order by s loop
+    foreach v_shard in array shards loop
         v_expired := array(
             select w.execution_id from scheduler_internal.waiting w
             where w.shard = v_shard and w.expires_at <= at and w.attempt = w.attempt_base

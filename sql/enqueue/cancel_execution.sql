@@ -30,7 +30,7 @@ begin
         for update;
         if found then
             perform scheduler_internal.end_waiting(v_shard, array[execution_id], 'cancelled',
-                format('cancelled by %s', session_user), v_now, apart => true);
+                format('cancelled by %s', session_user), v_now);
             perform scheduler_internal.release_held(v_shard, array[v_waiting.job_id], v_now);
             perform scheduler_internal.audit('cancel_execution', execution_id, null);
             return true;

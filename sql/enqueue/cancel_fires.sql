@@ -19,9 +19,8 @@ begin
         where w.shard = cancel_fires.shard and w.job_id = cancel_fires.job_id
           and w.fire_at is not null and w.origin = 'f'
         for update skip locked);
-    -- Apart: it may be a client who changes the job.
     perform scheduler_internal.end_waiting(shard, v_waiting, 'cancelled',
-        'replaced by the next fire of its job', at, apart => true);
+        'replaced by the next fire of its job', at);
     perform scheduler_internal.request_cancel(shard, array(
         select r.execution_id from scheduler_internal.running r
         where r.shard = cancel_fires.shard and r.job_id = cancel_fires.job_id

@@ -1,7 +1,4 @@
 -- squawk-ignore ban-drop-function
-drop function if exists scheduler_internal.end_waiting(integer, uuid[], text, text, timestamptz);
--- Its last argument had another name.
--- squawk-ignore ban-drop-function
 drop function if exists scheduler_internal.end_waiting(
     integer, uuid[], text, text, timestamptz, boolean);
 
@@ -10,8 +7,7 @@ create or replace function scheduler_internal.end_waiting(
     execution_ids uuid[],
     status text,
     reason text,
-    at timestamptz,
-    apart boolean default false
+    at timestamptz
 )
 returns bigint
 language plpgsql
@@ -21,8 +17,9 @@ as $$
 -- Ends executions before they start: cancelled or expired. The attempt that never started takes a
 -- number, so that an end that is undone by retry_execution() and comes again has a row of its own.
 --
--- A client may keep its transaction open, and finish() must not wait for it: then what ends is
--- counted apart, in a row of the rollups under its process instead of the shard.
+-- Counted apart, in a row of the rollups under its process instead of the shard: finish() must not
+-- wait for a client, who may keep his transaction open. He comes here when he cancels, and by
+-- run_sql_jobs(): it claims, and a claim ends what has expired.
 -- Writes: waiting, history, dedup_keys, rollups. Returns how many there were.
 declare
     v_count bigint;
@@ -53,9 +50,7 @@ begin
         insert into scheduler_internal.rollups as r
             (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,
              wait_seconds, run_seconds, max_wait_seconds, max_run_seconds)
-        select date_trunc('minute', at),
-               case when apart then - pg_backend_pid() else end_waiting.shard end,
-               g.queue, g.job_type, 0, 0,
+        select date_trunc('minute', at), - pg_backend_pid(), g.queue, g.job_type, 0, 0,
                count(*) filter (where end_waiting.status = 'cancelled'),
                count(*) filter (where end_waiting.status = 'expired'), 0, 0, 0, 0, 0
         from gone g
@@ -69,6 +64,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.end_waiting(
-    integer, uuid[], text, text, timestamptz, boolean) is
+comment on function scheduler_internal.end_waiting(integer, uuid[], text, text, timestamptz) is
     'Moves executions from waiting to history without a start';

@@ -15,6 +15,7 @@ declare
     v_worker_id constant uuid := gen_random_uuid();
     v_path constant text := current_setting('search_path');
     v_state text;
+    v_held text[];
     v_claimed record;
     v_rows bigint;
 begin
@@ -35,16 +36,18 @@ begin
                     set_config('scheduler.fire_at', coalesce(v_claimed.fire_at::text, ''), true),
                     set_config('scheduler.payload', coalesce(v_claimed.payload::text, ''), true);
             v_state := scheduler_internal.session_state();
+            v_held := array(select h.holding from scheduler_internal.session_holdings() h);
             v_rows := scheduler_internal.run_as_scheduler_sql(v_claimed.target ->> 'statement');
             -- It may have set a search path, for us too: until this has been looked at, nothing is
             -- called by its bare name, no operator either.
             perform scheduler_internal.check_session(
-                v_state, v_path, pg_catalog.current_setting('search_path'));
+                v_state, v_held, v_path, pg_catalog.current_setting('search_path'));
             perform scheduler_internal.finish_apart(v_worker_id, v_claimed.execution_id,
                 v_claimed.attempt, 'succeeded', jsonb_build_object('rowcount', v_rows));
             status := 'succeeded';
             error := null;
         exception when others then
+            perform scheduler_internal.tidy_session(v_held);
             status := 'failed';
             error := sqlerrm;
             perform scheduler_internal.finish_apart(v_worker_id, v_claimed.execution_id,

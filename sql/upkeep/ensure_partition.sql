@@ -6,7 +6,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Creates the partition of one day (UTC), unless there is one. Made apart and attached, which locks
 -- out no reader and no writer of the parent; CREATE ... PARTITION OF would.
--- Locks: the parent, SHARE UPDATE EXCLUSIVE. Returns whether it was missing.
+-- Locks: the parent, SHARE UPDATE EXCLUSIVE, until the commit; who may not wait for a client sets a
+-- lock_timeout. Returns whether it was missing.
 declare
     v_name constant text := parent || to_char(day, '_YYYYMMDD');
     -- As text that no DateStyle misreads.
@@ -17,8 +18,9 @@ begin
     if to_regclass('scheduler_internal.' || quote_ident(v_name)) is not null then
         return false;
     end if;
-    -- One creator at a time; the others find it made.
-    perform pg_advisory_xact_lock(1885828201, hashtext(parent));
+    -- One creator at a time; the others find it made. Not by an advisory lock, which any login can
+    -- take and keep.
+    execute format('lock table only scheduler_internal.%I in share update exclusive mode', parent);
     if to_regclass('scheduler_internal.' || quote_ident(v_name)) is not null then
         return false;
     end if;

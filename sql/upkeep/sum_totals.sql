@@ -8,15 +8,15 @@ as $$
 -- Adds the rollups that will not change any more to the totals. A minute is settled after ten:
 -- what counts in it commits soon after, but for a caller who cancels and then keeps his transaction
 -- open for longer; that one is missed in the totals.
--- Writes: execution_totals; the mark totals.
+-- Locks: the mark totals, SKIP LOCKED: who has it sums up. Writes: execution_totals; the mark.
 declare
     v_from timestamptz;
     v_to constant timestamptz := date_trunc('minute', at) - interval '10 minutes';
 begin
     select coalesce(m.at, '-infinity') into v_from from scheduler_internal.marks m
     where m.name = 'totals'
-    for update;
-    if v_from >= v_to then
+    for update skip locked;
+    if not found or v_from >= v_to then
         return;
     end if;
     insert into scheduler_internal.execution_totals as t

@@ -475,12 +475,15 @@ class TestFrozenSqlJob:
     CLAIM = "select execution_id, attempt, token from scheduler.claim(%s)"
     FINISH = "select scheduler.finish_sql_job(%s, %s, %s, null)"
 
-    def enqueue(self, stage: Stage, number: int) -> UUID:
+    def enqueue(self, stage: Stage, number: int, *, expires_after: str | None = None) -> UUID:
         """Makes a SQL job in shard 0, the number of those that go there."""
         keys = (key for key in map(str, count()) if md5(key) & 15 == 0)
         key = next(islice(keys, number, None))
         found: UUID = value(
-            stage.watcher, "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)", key
+            stage.watcher,
+            "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s, expires_after => %s::interval)",
+            key,
+            expires_after,
         )
         assert value(stage.watcher, "select scheduler.get_shard_id(%s)", found) == 0
         return found
@@ -499,6 +502,22 @@ class TestFrozenSqlJob:
             assert value(stage.b, "select scheduler.reap()") == 1
             assert finish(stage.b, alive, other[0], other[1])
         ended = "select succeeded, retried from scheduler.stats where job_type = 'sql'"
+        assert rows(stage.watcher, ended) == [(2, 1)]
+
+    def test_others_end_while_psql_runs_a_job_and_what_has_expired_ends_by_the_way(
+        self, stage: Stage
+    ) -> None:
+        alive = stage.register(lease="1 hour")
+        self.enqueue(stage, 0)
+        [(execution_id, attempt, _)] = rows(stage.watcher, self.CLAIM, alive)
+        self.enqueue(stage, 1, expires_after="1 second")
+        stage.at(2)
+        self.enqueue(stage, 2)
+        with stage.a.transaction():
+            assert rows(stage.a, "select status from scheduler.run_sql_jobs()") == [("succeeded",)]
+            stage.b.execute("set lock_timeout = '1ms'")
+            assert finish(stage.b, alive, execution_id, attempt)
+        ended = "select succeeded, expired from scheduler.stats where job_type = 'sql'"
         assert rows(stage.watcher, ended) == [(2, 1)]
 
 

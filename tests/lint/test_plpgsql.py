@@ -17,6 +17,12 @@ MEANT = {
     ("scheduler_internal.run_as_scheduler_sql", "text type variable is not sanitized"): (
         "runs the statement of a SQL job: that is what it is for, with the rights of scheduler_sql only"
     ),
+    ("scheduler_internal.tidy_session", "text type variable is not sanitized"): (
+        "runs what session_holdings() makes, of quoted names and numbers"
+    ),
+    ("scheduler_internal.ensure_partition", "routine is marked as VOLATILE"): (
+        "all that it does is dynamic SQL, which makes a table"
+    ),
     ("scheduler_internal.refuse", "routine is marked as VOLATILE"): (
         "an immutable one would be called by the planner, and raise where it is only mentioned"
     ),

@@ -15,13 +15,23 @@ from psycopg import Connection
 from tests.support.server import Server
 
 DAYS = 5
+SHARD = 3
+"""In which there is something of everything."""
 HISTORY = 100_000
 WAITING = 20_000
 
 LOAD = f"""
-    select scheduler.create_job(
-        'job ' || i, 'sql', '"select 1"', '*/5 * * * *', starts_at => now() + '1 hour')
-    from generate_series(1, 64) i;
+    do $$
+    begin
+        loop
+            perform scheduler.create_job(
+                'job ' || i, 'sql', '"select 1"', '*/5 * * * *', starts_at => now() + '1 hour')
+            from generate_series(1, 64) i;
+            exit when exists (select from scheduler_internal.jobs where shard = {SHARD});
+            perform scheduler.delete_job(job_id) from scheduler_internal.jobs;
+        end loop;
+    end;
+    $$;
 
     select scheduler_internal.ensure_partition('history', (now() at time zone 'UTC')::date - i),
         scheduler_internal.ensure_partition('skipped_fires', (now() at time zone 'UTC')::date - i)

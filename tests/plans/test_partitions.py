@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-SHARD = 3
+from tests.plans.conftest import SHARD
+
 WORKER = "00000000-0000-4000-8000-000000000001"
 WARM_UP = 7  # PostgreSQL considers a plan for any parameters from the sixth call on
 

@@ -112,8 +112,36 @@ LITTER = [
     "set statement_timeout = 1",
     "create temp view accounts as select 1",
     "create function pg_temp.f() returns integer language sql as 'select 1'",
+    "create type pg_temp.integer as enum ('fake')",
+    "create operator pg_temp.+ (leftarg = text, rightarg = text, function = textcat)",
     "declare c cursor with hold for select 1",
+    "set scheduler.scopes = 'read'",
+    "set scheduler.api_key = 'somebody'",
+    "set scheduler.traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'",
+    "set scheduler.notify = on",
+    "set scheduler.payload = '1'",
+    'prepare "_pg3_0" as select 1',
+    "select pg_advisory_lock(1885828201, 3)",
+    "select pg_advisory_lock(-1, -2), pg_advisory_lock(-1, -2)",
+    "select pg_advisory_lock_shared(-9223372036854775807 - 1)",
 ]
+
+# The same, but with an error of its own after it.
+FAILURES = [
+    "do $$ begin perform pg_advisory_lock(7); raise exception 'no'; end $$",
+    "do $$ begin prepare p as select 1; raise exception 'no'; end $$",
+]
+
+# What takes from whoever calls run_sql_jobs() what no rollback brings back.
+THEFTS = [
+    "deallocate all",
+    "deallocate mine",
+    "deallocate mine; prepare mine as select 2",
+    "select pg_advisory_unlock(1)",
+    "select pg_advisory_unlock_all()",
+]
+
+HELD = "select holding from scheduler_internal.session_holdings() order by 1"
 
 
 def shadow(db: Connection[Any]) -> None:
@@ -181,6 +209,26 @@ def test_litter_of_sql_jobs(db: Connection[Any], litter: str) -> None:
     assert (status, error) == ("failed", "the job changes the session that it runs in")
     after = db.execute("select current_setting('search_path'), scheduler_internal.session_state()").fetchone()
     assert after == before
+    assert db.execute(HELD).fetchall() == []
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("failure", FAILURES)
+def test_litter_of_sql_jobs_that_fail(db: Connection[Any], failure: str) -> None:
+    assert run_in_psql(db, failure) == ("failed", "no")
+    assert db.execute(HELD).fetchall() == []
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("theft", THEFTS)
+def test_thefts_of_sql_jobs(db: Connection[Any], theft: str) -> None:
+    """What is gone is gone, but that is told, and nothing has taken its place."""
+    db.execute("prepare mine as select 1")
+    db.execute("select pg_advisory_lock(1)")
+    before = db.execute(HELD).fetchall()
+    assert len(before) == 2
+    assert run_in_psql(db, theft) == ("failed", "the job changes the session that it runs in")
+    assert set(db.execute(HELD).fetchall()) < set(before)
 
 
 @pytest.mark.direct
@@ -190,11 +238,17 @@ def test_litter_of_sql_jobs(db: Connection[Any], litter: str) -> None:
         "set local scheduler.fake_now = '2199-01-01'; reset scheduler.fake_now",
         "select set_config('search_path', 'evil', true)",
         "do $$ begin create temp table t as select 1; drop table t; end $$",
+        "select pg_advisory_xact_lock(3)",
+        "do $$ begin prepare p as select 1; deallocate p; end $$",
     ],
 )
 def test_tidy_sql_jobs(db: Connection[Any], statement: str) -> None:
     """What ends with the job is allowed, and has no effect on what comes after it."""
+    db.execute("prepare mine as select 1")
+    db.execute("select pg_advisory_lock(1)")
+    before = db.execute(HELD).fetchall()
     assert run_in_psql(db, statement) == ("succeeded", None)
+    assert db.execute(HELD).fetchall() == before
     late = "select count(*) from scheduler.executions e where e.finished_at > clock_timestamp()"
     assert db.execute(late).fetchone() == (0,)
 

@@ -164,6 +164,20 @@ def test_a_page_looks_at_a_bounded_number_of_rows(engine: Engine) -> None:
     assert jobs == [[]]  # nothing has ended: there is nothing to look at
 
 
+def test_a_full_page_ends_where_a_table_was_looked_at_no_further(engine: Engine) -> None:
+    """What is ready lies behind 20,000 that wait; enough has ended to fill the page without it."""
+    worker = engine.worker()
+    ended = [engine.enqueued(queue="rare") for _ in range(60)]
+    assert worker.finish(*worker.claim(60)) == []
+    engine.clock.advance(seconds=1)
+    ready = engine.enqueued(queue="rare")
+    tomorrow = (engine.clock.now + timedelta(days=1)).isoformat()
+    many = [{"job_type": "sql", "target": "select 1", "run_at": tomorrow}] * 10_000
+    for _ in range(2):
+        engine.rows("enqueue_many", items=many)
+    assert listed(engine, queue="rare", max_rows=50) == [ready, *sorted(ended, reverse=True)]
+
+
 def test_an_execution_is_not_lost_where_a_page_ends(engine: Engine) -> None:
     """Its attempts lie on both sides of the bound of one call."""
     worker = engine.worker()

@@ -190,6 +190,9 @@ def test_a_retry_keeps_its_day_of_history(engine: Engine) -> None:
     worker.beat()
     worker.finish(worker.claim_one())
     assert engine.execution(execution_id)["status"] == "succeeded"
+    engine.clock.advance(days=29)
+    engine.maintain()
+    assert engine.execution(execution_id)["status"] == "succeeded"
     engine.clock.advance(days=2)
     engine.maintain()
     assert engine.rows("get_execution", execution_id=execution_id) == []

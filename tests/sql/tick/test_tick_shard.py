@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
 from tests.conftest import Connect
+from tests.faults.bugs import rewrite
 from tests.sql.engine import Engine, refused
 
 
@@ -76,6 +78,38 @@ def test_the_loser_of_the_lock_returns_zeros(engine: Engine, connect: Connect) -
     other.commit()
     assert engine.rows("tick_shard", shard=shard)[0]["fired"] == 0
     assert engine.ledger(job_id) == [("03-05 13:00", "fired")]
+
+
+@pytest.mark.direct
+def test_who_keeps_the_lock_does_not_stop_the_ticks(engine: Engine, connect: Connect) -> None:
+    """Any login may take it, that of a SQL job too."""
+    job_id = engine.job_of()
+    shard = engine.get_shard_id(job_id=job_id)
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, %s)", [shard])
+    fired = {0: 0, 1: 0, 2: 1}
+    for seconds in fired:
+        engine.clock.set(f"2031-03-05T13:00:0{seconds}+00:00")
+        assert engine.rows("tick_shard", shard=shard)[0]["fired"] == fired[seconds]
+    assert engine.ledger(job_id) == [("03-05 13:00", "fired")]
+
+
+def test_a_tick_ends_by_time_and_the_next_goes_on(engine: Engine) -> None:
+    """Else a ticker, which waits for five seconds, would never get through after a long outage."""
+    jobs: dict[int, list[UUID]] = {}
+    while not any(len(found) == 3 for found in jobs.values()):
+        job_id = engine.job_of("* * * * *")
+        jobs.setdefault(engine.get_shard_id(job_id=job_id), []).append(job_id)
+    (shard,) = [shard for shard, found in jobs.items() if len(found) == 3]
+    # As a week of minutes takes, of many jobs.
+    rewrite(engine.db, "scheduler_internal.skip_fires", "return (", "perform pg_sleep(0.6); return (")
+    engine.clock.advance(hours=1)
+    fired: list[int] = []
+    while sum(fired) < 3:
+        (tick,) = engine.rows("tick_shard", shard=shard)
+        fired.append(tick["fired"])
+        assert tick["skipped"] == 59 * tick["fired"]
+        assert (tick["next_due_at"] > engine.clock.now) == (sum(fired) == 3)
+        assert 1 <= tick["fired"] <= 2
 
 
 BREAKAGES = {

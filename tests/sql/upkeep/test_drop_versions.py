@@ -48,15 +48,16 @@ def change(engine: Engine, job_id: UUID, number: int) -> None:
 
 def test_with_the_history_of_their_time(engine: Engine) -> None:
     engine.maintain()
+    worker = engine.worker(lease="1 hour")
     job_id = engine.job_of("0 0 * * *", overlap="allow")
     for number in range(10):
         change(engine, job_id, number)
         engine.clock.advance(days=1)
         engine.rows("tick")
+        worker.beat(lease="1 hour")
+        worker.finish(worker.claim_one())
     maintain(engine)
     assert versions(engine, job_id) == list(range(1, 12))
-    worker = engine.worker(lease="1 hour")
-    worker.finish(*worker.claim(100))
     engine.clock.advance(days=26)
     maintain(engine)
     kept = versions(engine, job_id)
@@ -123,6 +124,9 @@ def test_with_what_is_run_again(engine: Engine) -> None:
     maintain(engine)
     worker.beat(lease="1 hour")
     worker.finish(claimed)
+    maintain(engine)
+    assert versions(engine, job_id) == [1, 2]
+    engine.clock.advance(days=31)
     maintain(engine)
     maintain(engine)
     assert versions(engine, job_id) == [2]

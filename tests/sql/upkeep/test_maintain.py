@@ -8,6 +8,8 @@ import pytest
 from psycopg import sql
 
 from tests.conftest import Connect
+from tests.faults.bugs import rewrite
+from tests.faults.sessions import waiting
 from tests.sql.engine import Engine, refused
 
 PARENTS = ("history", "skipped_fires", "rollups", "audit_log")
@@ -101,6 +103,31 @@ def test_what_has_not_ended_keeps_its_day(engine: Engine) -> None:
     assert engine.execution(late)["status"] == "succeeded"
 
 
+def test_what_ended_late_is_kept_as_long_as_what_ended_in_time(engine: Engine) -> None:
+    """Attempts weeks apart belong to the day of the first; their end is seen for all of the retention."""
+    late = engine.enqueued(max_attempts=3)
+    worker = engine.worker()
+    for _ in range(2):
+        worker.fail(worker.claim_one(), retry_after=timedelta(days=20))
+        engine.clock.advance(days=20)
+        worker.beat()
+        engine.maintain()
+    engine.enqueued()
+    worker.finish(*worker.claim(2))
+    for _ in range(30):
+        engine.maintain()
+        assert engine.execution(late)["status"] == "succeeded"
+        engine.clock.advance(days=1)
+    assert days(engine, "history")[:2] == ["20310305", "20310414"]
+    engine.clock.advance(seconds=1)
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310414"  # not yet over
+    engine.clock.advance(days=1)
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310415"
+    assert engine.one("select count(*) from scheduler_internal.marks where name like 'history%%'") == 0
+
+
 def test_without_a_ticker_the_partitions_are_made_on_demand(engine: Engine) -> None:
     engine.clock.advance(days=400)
     job_id = engine.job_of("* * * * *", overlap="allow", misfire="fire_all", misfire_cap=1)
@@ -151,6 +178,66 @@ def test_a_reader_is_not_waited_for(engine: Engine, connect: Connect) -> None:
     reader.rollback()
     engine.maintain()
     assert "20310305" not in days(engine, "history")
+
+
+@pytest.mark.direct
+def test_who_keeps_the_lock_does_not_stop_the_upkeep(engine: Engine, connect: Connect) -> None:
+    """Any login may take it, that of a SQL job too."""
+    engine.maintain()
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -1)")
+    engine.clock.set("2031-03-06T00:00:00+00:00")
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310313"
+    engine.clock.advance(minutes=5)
+    engine.db.execute("drop table scheduler_internal.history_20310313")
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310312"  # it may be somebody who is at it
+    engine.clock.advance(minutes=6)
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310313"
+
+
+@pytest.mark.direct
+def test_two_who_drop_a_day_at_once(engine: Engine, connect: Connect) -> None:
+    """The lock spares that, but where somebody else keeps it: the second finds it gone."""
+    engine.maintain()
+    engine.select("select scheduler_internal.ensure_partition('history', '2031-01-01')")
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -1)")
+    other = connect()
+    for conn in (engine.db, other):
+        engine.clock.set("2031-03-05T13:00:00+00:00", conn=conn)
+    # So that the second has not given up before the first commits.
+    rewrite(engine.db, "scheduler.maintain", "'200ms'", "'20s'")
+    engine.db.execute("begin")
+    engine.maintain()
+    with waiting(connect(), other, lambda conn: conn.execute("select scheduler.maintain()")) as second:
+        engine.db.execute("commit")
+        second.result()
+    assert "20310101" not in days(engine, "history")
+
+
+@pytest.mark.direct
+def test_a_client_who_has_made_a_partition_is_not_waited_for(engine: Engine, connect: Connect) -> None:
+    """What he cancels belongs to a day far ahead; until he commits nobody else can make a day of history."""
+    engine.maintain()
+    execution_id = engine.enqueued(run_at=engine.clock.now + timedelta(days=20))
+    client = connect(autocommit=False)
+    engine.clock.set(engine.clock.now, conn=client)
+    client.execute("select scheduler.cancel_execution(%s)", [execution_id])
+    engine.clock.advance(days=6)
+    engine.db.execute("set statement_timeout = '10s'")  # else it would wait for ever
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310312"
+    for parent in ("skipped_fires", "rollups", "audit_log", "idempotency_keys"):
+        assert days(engine, parent)[-1] == "20310318"
+    (short,) = [row for row in engine.rows("health") if row["check_name"] == "partitions"]
+    assert (short["status"], short["detail"]) == (
+        "warn",
+        "history has partitions for 2 of the next 8 days",
+    )
+    client.rollback()
+    engine.maintain()
+    assert days(engine, "history")[-1] == "20310318"
 
 
 def test_old_workers_are_forgotten(engine: Engine) -> None:

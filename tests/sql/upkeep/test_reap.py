@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tests.conftest import Connect
 from tests.sql.engine import Engine
 
 
@@ -22,6 +25,24 @@ def test_a_crash_uses_no_attempt_and_fences_the_dead(engine: Engine) -> None:
     assert (again["attempt"], again["run_at"]) == (2, claimed["run_at"])
     other.finish(again)
     assert engine.execution(execution_id)["status"] == "succeeded"
+
+
+@pytest.mark.direct
+def test_who_keeps_the_lock_does_not_stop_the_reaper(engine: Engine, connect: Connect) -> None:
+    """Any login may take it, that of a SQL job too."""
+    connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -2)")
+    worker = engine.worker(lease="10 seconds")
+    lost = engine.enqueued()
+    worker.claim_one()
+    expired = engine.enqueued(expires_after="10 seconds")
+    engine.clock.advance(seconds=11)
+    assert engine.reap() == 0
+    assert engine.execution(expired)["status"] == "ready"
+    engine.clock.advance(seconds=1)
+    assert engine.reap() == 1
+    assert engine.execution(expired)["status"] == "expired"
+    assert engine.execution(lost)["status"] == "ready"
+    assert engine.status_json()["ticker"]["seen_seconds"] == 1  # the first came by
 
 
 def test_a_late_beat_before_the_reaper_keeps_everything(engine: Engine) -> None:
