@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
 
@@ -115,13 +116,21 @@ async def _until_signalled(work: Main) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal, number)
-    await work(stop)
+    try:
+        await work(stop)
+    finally:
+        await _leave_behind(exit_code=0 if sys.exc_info()[0] is None else 1)
+
+
+async def _leave_behind(*, exit_code: int) -> None:
+    """End what is left; a handler that takes no cancellation, and was given up, asyncio would wait for."""
     strays = asyncio.all_tasks() - {asyncio.current_task()}
     for task in strays:
         task.cancel()
     if strays and (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1]:
-        # A handler that takes no cancellation: it was given up already, and asyncio would wait for it.
-        os._exit(0)
+        if exit_code:
+            traceback.print_exc()
+        os._exit(exit_code)
 
 
 def _run_loop(coroutine: Coroutine[Any, Any, None]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -64,16 +63,21 @@ def to_capped_json(value: Any, *, limit_bytes: int = MAX_DOCUMENT_BYTES) -> str:
     )
 
 
-def shorten(text: str, *, limit_bytes: int, cut: Callable[[str, int], str]) -> str:
-    """Cut a text, by cut(text, length), until it takes no more than so many bytes as JSON.
+def shorten(text: str, *, limit_bytes: int) -> str:
+    """Keep as much of a text's head as takes no more than so many bytes as JSON.
 
     Where it was binary, each byte has become three, or six with JSON's escapes.
     """
     length = len(text)
-    while (size := len(to_json(text).encode()) - len('""')) > limit_bytes:
+    while (size := json_bytes(text)) > limit_bytes:
         length = length * limit_bytes // size
-        text = cut(text, length)
+        text = text[:length]
     return text
+
+
+def json_bytes(text: str) -> int:
+    """Return how many bytes a text takes in JSON, without the quotes."""
+    return len(to_json(text).encode()) - len('""')
 
 
 def clip(text: str, *, limit: int) -> str:
@@ -109,6 +113,14 @@ class HeadTail:
     def dropped_bytes(self) -> int:
         """How many bytes are in neither the head nor the tail."""
         return self.total_bytes - len(self._head) - min(len(self._tail), self._half)
+
+    def fit(self, limit_bytes: int) -> None:
+        """Keep less, until the text takes no more than so many bytes as JSON: of binary a sixth."""
+        while (size := json_bytes(self.text())) > limit_bytes:
+            data = self._head + self._tail[-self._half :]
+            self._half = self._half * limit_bytes // size
+            self._head = data[: self._half]
+            self._tail = data[max(self._half, len(data) - self._half) :]
 
     def text(self) -> str:
         """Return what was kept, with a mark where bytes are missing."""

@@ -4,11 +4,14 @@ written.
 
 from __future__ import annotations
 
+import psycopg
+
 from workers import queries
-from workers.database import Link
+from workers.database import Link, describe, may_pass
 from workers.executions import Run
 from workers.lease import Lease
 from workers.looper import Looper, Outage, wait_for
+from workers.runner import ids
 
 # Progress is for people: one write a second for each execution is enough.
 PAUSE_SECONDS = 1.0
@@ -41,14 +44,19 @@ class Reporter(Looper):
             value = self._latest.get(run)
             if value is None:  # it has ended meanwhile
                 continue
-            async with self._link.call() as conn:
-                await queries.report_progress(
-                    conn,
-                    worker_id=self._lease.worker_id,
-                    execution_id=run.execution.execution_id,
-                    attempt=run.execution.attempt,
-                    progress=value,
-                )
+            try:
+                async with self._link.call() as conn:
+                    await queries.report_progress(
+                        conn,
+                        worker_id=self._lease.worker_id,
+                        execution_id=run.execution.execution_id,
+                        attempt=run.execution.attempt,
+                        progress=value,
+                    )
+            except psycopg.Error as error:
+                if may_pass(error):
+                    raise
+                self._log.warning("a progress cannot be recorded", error=describe(error), **ids(run))
             if self._latest.get(run) is value:
                 del self._latest[run]
         await wait_for(self._stopped, seconds=PAUSE_SECONDS)

@@ -66,7 +66,7 @@ class Runner:
         if self._tracing is not None:
             span = self._tracing.begin(execution)
             execution = msgspec.structs.replace(execution, traceparent=span.traceparent)
-        run = Run(execution=execution, report=self._on_progress, abandon=self._abandon, span=span)
+        run = Run(execution=execution, report=self._progress, abandon=self._abandon, span=span)
         self._held[execution.execution_id, execution.attempt] = run
         self._running.add(run)
         self._idle.clear()
@@ -120,6 +120,10 @@ class Runner:
             outcome = failed("worker_error", f"{type(error).__name__}: {error}")
         # Lost while it was ending on its own: then its end does not count either.
         return _stopped(run) if run.stop_reason == "lost" else outcome
+
+    def _progress(self, run: Run, value: Any) -> None:
+        if run in self._running:  # a thread may go on after its run was given up
+            self._on_progress(run, value)
 
     def _abandon(self, run: Run) -> bool:
         return self._end(run, _stopped(run))

@@ -30,7 +30,7 @@ AnyRequest = Request[Any, Any, Any]
 
 BODY_SECONDS = 10.0
 MAX_KEY_LENGTH = 255
-IF_MATCH = r'^(\*|[0-9]{1,9}|(W/)?"[!#-~]*"(, *(W/)?"[!#-~]*")*)$'
+IF_MATCH = r'^(\*|[0-9]{1,9}(\.[0-9a-f]{8})?|(W/)?"[!#-~]*"([ \t]*,[ \t]*(W/)?"[!#-~]*")*)$'
 """`*`, ETags, or a version. A proxy that compresses an answer makes its ETag weak: the version in it is still
 the job's."""
 

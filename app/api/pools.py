@@ -73,15 +73,21 @@ async def lent(pool: AsyncConnectionPool[Connection], *, seconds: float) -> Asyn
     may wait for one. Raises DeadlineExceededError then.
     """
     async with pool.connection() as conn:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(seconds, cut, conn)
+        expired = False
+
+        def expire() -> None:
+            nonlocal expired
+            expired = True
+            cut(conn)
+
+        timer = asyncio.get_running_loop().call_later(seconds, expire)
         try:
             yield conn
         except asyncio.CancelledError:
             cut(conn)  # else psycopg waits for the server's word on the cancellation
             raise
         except psycopg.OperationalError:
-            if loop.time() >= timer.when():
+            if expired:
                 raise DeadlineExceededError(f"no answer within {seconds:g} s") from None
             raise
         finally:

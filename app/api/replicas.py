@@ -60,9 +60,8 @@ class Source:
     ) -> tuple[str | None, int]:
         """Returns the one value of a statement, and the LSN as of which it was read at least.
 
-        Raises QueryCanceled when it is the statement that takes too long: others were answered meanwhile.
+        Raises QueryCanceled when it is the statement that takes too long: the source answered others of late.
         """
-        began = time.monotonic()
         self.in_flight += 1
         try:
             async with lent(self.pool, seconds=seconds) as conn:
@@ -71,7 +70,7 @@ class Source:
                 cursor.nextset()
                 value = await _value(cursor)
         except DeadlineExceededError as error:
-            if self._answered_at > began:
+            if self.silent_seconds < WATCH_SECONDS + WATCH_CALL_SECONDS:
                 raise QueryCanceled(str(error)) from None
             raise
         finally:
@@ -139,7 +138,7 @@ class ReadRouter:
                 if lsn < floor and await self._catches_up(replica, floor):
                     value, lsn = await replica.run(statement, arguments)
             except QueryCanceled:
-                raise  # the next source would take as long
+                break  # no fault of its own; on the primary nothing is in the way of a read
             except FAILURES as error:
                 replica.failed(error)
                 continue

@@ -13,7 +13,7 @@ begin
             'execution_ids and attempts do not fit',
             format('There are %s execution_ids and %s attempts.',
                    coalesce(cardinality(execution_ids), 0),
-                   cardinality(array_remove(attempts, null))),
+                   coalesce(cardinality(array_remove(attempts, null)), 0)),
             'Give one attempt for each, as claim returned them.', argument => 'attempts');
     end if;
 end;

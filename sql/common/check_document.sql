@@ -4,9 +4,9 @@ language plpgsql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
--- Raises: 22023 when a payload is larger than 1 MiB, nested deeper than 64, or holds a number of more
--- than 1000 digits, which a few bytes can hold, and which no other language takes. (\u0000 and
--- malformed JSON never get here: the type jsonb refuses them.)
+-- Raises: 22023 when a payload is larger than 1 MiB, nested deeper than 64, or holds a number of
+-- more than 1000 digits, which a few bytes can hold, and which no other language takes. (\u0000
+-- and malformed JSON never get here: the type jsonb refuses them.)
 begin
     -- A document this small can be none of these: most end here.
     if document is null

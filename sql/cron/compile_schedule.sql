@@ -43,7 +43,7 @@ begin
             errcode = '22023',
             column = 'dst',
             message = format('invalid dst policy "%s"', left(dst, 100)),
-            detail = 'It decides what becomes of times that a change of the clocks skips or repeats.',
+            detail = 'It decides about times that a change of the clocks skips or repeats.',
             hint = 'Use debian, wall or skip.';
     elsif length(schedule) > 1000 then
         perform scheduler_internal.refuse_schedule(

@@ -59,6 +59,15 @@ begin
     end if;
     -- What is due and undecided belongs to the tick.
     perform scheduler_internal.settle_job(v_job, v_now);
+    -- What was due before it broke is decided when it is resumed: here it would run twice.
+    if exists (select from scheduler_internal.schedules s
+               where s.shard = v_job.shard and s.job_id = v_job.job_id
+                 and s.broken_reason is not null) then
+        perform scheduler_internal.refuse(
+            format('the schedule of job %L is set aside', v_job.name),
+            'A tick found it broken; what was due since is not decided yet.',
+            'Mend it with scheduler.update_job or scheduler.resume_job first.', '55000');
+    end if;
 
     v_fire_ats := array(
         select i from unnest(v_fire_ats) i

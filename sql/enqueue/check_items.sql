@@ -29,7 +29,8 @@ begin
     begin
         perform scheduler_internal.check_document('payload', e.item -> 'payload')
         from jsonb_array_elements(items) e(item)
-        where pg_column_size(e.item -> 'payload') >= 130;
+        where pg_column_size(e.item -> 'payload') >= 130
+           or octet_length((e.item -> 'payload')::text) > 1000;
     exception when data_exception then
         v_wrong_payload := true;  -- which one, they are asked one by one
     end;
@@ -42,7 +43,9 @@ begin
         union all
         select e.position - 1, null, e.item -> 'payload'
         from jsonb_array_elements(items) with ordinality e(item, position)
-        where v_wrong_payload and pg_column_size(e.item -> 'payload') >= 130
+        where v_wrong_payload
+          and (pg_column_size(e.item -> 'payload') >= 130
+               or octet_length((e.item -> 'payload')::text) > 1000)
         order by index
     loop
         begin

@@ -88,7 +88,7 @@ def test_an_etag_is_what_was_given_and_nothing_like_it(client: httpx.Client) -> 
         assert refused.json()["errors"][0]["field"] == "header.If-Match"
     unknown = client.put("/v1/jobs/by-name/unknown", json=HTTP, headers={"If-Match": '"foreign"'})
     assert unknown.status_code == 412
-    for same in (etag, f"W/{etag}", version, f'"{version}"', f'"foreign", {etag}'):
+    for same in (etag, f"W/{etag}", version, f'"{version}"', f'"foreign" , {etag}'):
         assert client.patch(path, json={"priority": 0}, headers={"If-Match": same}).status_code == 200, same
 
 

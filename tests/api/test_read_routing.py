@@ -234,7 +234,7 @@ async def test_a_read_that_takes_too_long_puts_no_source_to_blame(settings: ApiS
         began = time.monotonic()
         with pytest.raises(psycopg.errors.QueryCanceled) as error:
             await database.router.read(b"select 'x' from pg_sleep(20)", {}, floor=0)
-        assert time.monotonic() - began < 2 * READ_SECONDS
+        assert time.monotonic() - began < 3 * READ_SECONDS  # one replica and the primary were asked
         assert problem_of(error.value).slug == "database-too-slow"
         assert {source.status for source in sources} == {"up"}
 

@@ -262,6 +262,12 @@ def test_a_number_that_no_other_language_takes(shared: Engine, document: str, nu
         shared.db.execute("select scheduler.enqueue('python', '\"x\"', %s::jsonb)", [document % number])
 
 
+def test_a_number_that_no_other_language_takes_in_a_batch(shared: Engine) -> None:
+    items = '[{"job_type": "python", "target": "x", "payload": 1}, {"job_type": "python", "target": "x", %s}]'
+    with refused("22023", "the payload holds a number that is out of range", argument="items[1].payload"):
+        shared.db.execute("select scheduler.enqueue_many(%s::jsonb)", [items % '"payload": {"n": 1e5000}'])
+
+
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "1e-5000", "0." + "1" * 2000, "1" * 1000])
 def test_a_number_that_fits_is_taken(engine: Engine, number: str) -> None:
     engine.db.execute("select scheduler.enqueue('python', '\"x\"', %s::jsonb)", [f'{{"a": {number}}}'])

@@ -26,6 +26,7 @@ class Written:
     def __init__(self) -> None:
         self.values: list[tuple[UUID, str]] = []
         self.failures = 0
+        self.refused = ""
 
     async def report_progress(
         self, _: Any, *, worker_id: UUID, execution_id: UUID, attempt: int, progress: str
@@ -35,6 +36,8 @@ class Written:
         if self.failures:
             self.failures -= 1
             raise psycopg.OperationalError("away")
+        if progress == self.refused:
+            raise psycopg.errors.InvalidParameterValue("too deep")
         self.values.append((execution_id, progress))
         return True
 
@@ -87,3 +90,15 @@ async def test_a_write_that_fails_loses_no_value(
     reporting.forget(gone)
     await until(lambda: len(written.values) == 3)
     assert sorted(written.values) == sorted((run.execution.execution_id, "1") for run in runs)
+
+
+async def test_a_value_that_is_refused_holds_up_no_other(
+    reporting: Reporter, written: Written, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "PAUSE_SECONDS", 0.01)
+    written.refused = "bad"
+    bad, good = make_run(), make_run()
+    for value in ("1", "2"):
+        reporting.report(bad, "bad")
+        reporting.report(good, value)
+        await until(lambda value=value: (good.execution.execution_id, value) in written.values)  # type: ignore[misc]

@@ -11,12 +11,15 @@ from asyncio.subprocess import PIPE
 from collections.abc import Mapping
 from typing import Any
 
-from workers.documents import HeadTail, clip, shorten, to_json
+from workers.documents import HeadTail, to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.processes import Group, Keeper, describe_exit
 
 STREAM_BYTES = 24_576
 """Kept of stdout and of stderr each, escapes of JSON included: so the result stays under 64 KB."""
+
+MARK_BYTES = 64
+"""Room for the line that says how much was left out."""
 
 # What a program needs to find its way; nothing else of the worker's environment, which holds its passwords.
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
@@ -109,11 +112,13 @@ async def _follow(group: Group, run: Run, stdin: bytes) -> Outcome:
 
 
 def _outcome(returncode: int, out: HeadTail, err: HeadTail) -> Outcome:
+    for stream in (out, err):
+        stream.fit(STREAM_BYTES + MARK_BYTES)
     result = to_json(
         {
             "exit_code": returncode,
-            "stdout": shorten(out.text(), limit_bytes=STREAM_BYTES + 512, cut=_clip),
-            "stderr": shorten(err.text(), limit_bytes=STREAM_BYTES + 512, cut=_clip),
+            "stdout": out.text(),
+            "stderr": err.text(),
             "dropped_bytes": out.dropped_bytes + err.dropped_bytes,
         }
     )
@@ -122,10 +127,6 @@ def _outcome(returncode: int, out: HeadTail, err: HeadTail) -> Outcome:
     last = (err.text().strip() or out.text().strip()).rpartition("\n")[2][:500]
     message = f"the command {describe_exit(returncode)}" + (f": {last}" if last else "")
     return failed("exit_status", message, result=result)
-
-
-def _clip(text: str, length: int) -> str:
-    return clip(text, limit=length)
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:

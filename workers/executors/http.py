@@ -169,7 +169,7 @@ async def _read(reply: aiohttp.ClientResponse) -> tuple[str, bool]:
             data = bytearray(unpacker.decompress(bytes(data), BODY_BYTES + 1))
             truncated = truncated or len(data) > BODY_BYTES or bool(unpacker.unconsumed_tail)
     text = _decode(bytes(data[:BODY_BYTES]), reply.charset or "utf-8")
-    kept = shorten(text, limit_bytes=MAX_BODY_JSON_BYTES, cut=lambda text, length: text[:length])
+    kept = shorten(text, limit_bytes=MAX_BODY_JSON_BYTES)
     return kept, truncated or len(kept) < len(text)
 
 
