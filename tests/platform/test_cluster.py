@@ -17,6 +17,7 @@ from app import account, localdb
 from app.binaries import ClusterError, Origin, find_binaries
 from app.cluster import Cluster
 from tests.support.cli import environment
+from tests.support.program import accepts, wait_until
 
 FAST = {"fsync": "off"}
 MakeCluster = Callable[..., Cluster]
@@ -102,6 +103,81 @@ def test_left_over_pid_of_another_process(make_cluster: MakeCluster) -> None:
         cluster.stop()
         assert stranger.poll() is None
         stranger.kill()
+
+
+def test_left_over_pid_of_a_process_that_speaks_of_postgres(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    left_over = (cluster.data / "postmaster.pid").read_text().splitlines()
+    cluster.stop()
+    owner = account.server_account()
+    stranger = subprocess.Popen(  # such as psql, or another server: run by whom PostgreSQL would believe it
+        ["sh", "-c", "read line", "postgres", "-D", str(cluster.home)],
+        stdin=subprocess.PIPE,
+        user=owner.pw_uid if owner else None,
+    )
+    with stranger:
+        (cluster.data / "postmaster.pid").write_text("\n".join([str(stranger.pid), *left_over[1:]]) + "\n")
+        cluster.start()
+        assert answer(cluster) >= 15
+        assert stranger.poll() is None
+
+
+def test_left_over_pid_of_another_users_process(
+    make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    left_over = (cluster.data / "postmaster.pid").read_text().splitlines()
+    cluster.stop()
+    kill = os.kill
+
+    def kill_own(pid: int, sign: int) -> None:
+        """What anybody but root is told: process 1 is not his."""
+        if pid == 1:
+            raise PermissionError
+        kill(pid, sign)
+
+    monkeypatch.setattr(os, "kill", kill_own)
+    (cluster.data / "postmaster.pid").write_text("\n".join(["1", *left_over[1:]]) + "\n")
+    cluster.start()
+    assert answer(cluster) >= 15
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 90, b"no number\n"], ids=["empty", "zeros", "text"])
+def test_a_pid_file_without_a_number(make_cluster: MakeCluster, content: bytes) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    cluster.stop()
+    (cluster.data / "postmaster.pid").write_bytes(content)
+    assert cluster.pid() is None
+    cluster.start()
+    assert answer(cluster) >= 15
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="only /proc tells where a process works")
+def test_a_server_that_was_started_by_hand_keeps_its_pid_file(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    cluster.stop()
+    owner = account.server_account()
+    by_hand = subprocess.Popen(
+        [cluster.binaries.program("postgres"), "-D", ".", "-p", str(cluster.port), "-k", ""],
+        cwd=cluster.data,
+        user=owner.pw_uid if owner else None,
+        group=owner.pw_gid if owner else None,
+        extra_groups=[] if owner else None,
+        stderr=subprocess.DEVNULL,
+    )
+    with by_hand:
+        try:
+            wait_until(lambda: accepts(cluster.port or 0), "the server takes connections")
+            with pytest.raises(ClusterError, match="did not start"):
+                make_cluster().start()
+            noted = (cluster.data / "postmaster.pid").read_text().splitlines()[0]
+            assert noted == str(by_hand.pid)
+        finally:
+            by_hand.send_signal(signal.SIGINT)
 
 
 def test_a_taken_port_is_left_to_its_owner(make_cluster: MakeCluster) -> None:
