@@ -61,7 +61,13 @@ class Cluster:
     def binaries(self) -> Binaries:
         """The programs that fit the data directory, or for a new one the preferred."""
         version = self.data / "PG_VERSION"
-        major = int(version.read_text()) if version.exists() else None
+        try:
+            major = int(version.read_bytes()) if version.exists() else None
+        except ValueError:
+            raise ClusterError(
+                f"{version} is damaged: write into it which PostgreSQL made the data (such as 17), "
+                "or move the data folder away"
+            ) from None
         binaries = find_binaries(origin=self.origin if major is None else None, major=major)
         return within_reach(binaries, self.home)
 
@@ -75,15 +81,26 @@ class Cluster:
 
     def password(self, user: str) -> str:
         """Returns a user's password; the first call makes it up."""
+        text = self.pgpass.read_text(errors="surrogateescape") if self.pgpass.exists() else ""
         known: dict[str, str] = {}
-        if self.pgpass.exists():
-            rows = (line.split(":") for line in self.pgpass.read_text().splitlines())
-            known = {row[3]: row[4] for row in rows}
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            match line.split(":"):
+                case [_, _, _, name, secret, *_]:
+                    known[name] = secret
+                case _:
+                    raise ClusterError(
+                        f"{self.pgpass}:{number} is not HOST:PORT:DATABASE:USER:PASSWORD: "
+                        "correct or remove the line"
+                    )
         if user not in known:
             known[user] = secrets.token_urlsafe(24)
+            lines = [*text.splitlines(), f"127.0.0.1:*:*:{user}:{known[user]}"]
             draft = self.pgpass.with_suffix(".new")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.writelines(f"127.0.0.1:*:*:{name}:{secret}\n" for name, secret in known.items())
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", errors="surrogateescape") as file:
+                file.writelines(f"{line}\n" for line in lines)
             draft.rename(self.pgpass)
         return known[user]
 

@@ -225,6 +225,30 @@ def test_data_of_another_version_names_it(make_cluster: MakeCluster) -> None:
     cluster.data.rmdir()
 
 
+def test_a_damaged_version_is_named(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.data.mkdir(parents=True)
+    (cluster.data / "PG_VERSION").write_text("")
+    with pytest.raises(ClusterError, match=r"PG_VERSION is damaged: write into it .*, or move "):
+        cluster.start()
+    (cluster.data / "PG_VERSION").unlink()
+    cluster.data.rmdir()
+
+
+def test_lines_of_pgpass_that_are_not_ours(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.home.mkdir()
+    secret = cluster.password("first")
+    others = b"# gr\xfcn\n\n"
+    cluster.pgpass.write_bytes(others + cluster.pgpass.read_bytes())
+    assert cluster.password("first") == secret
+    cluster.password("second")
+    assert cluster.pgpass.read_bytes().startswith(others)
+    cluster.pgpass.write_bytes(others + b"\0" * 90)
+    with pytest.raises(ClusterError, match=r"pgpass:3 is not HOST:.*: correct or remove the line"):
+        cluster.password("first")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
 def test_programs_that_the_account_cannot_reach_are_copied(
     make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
