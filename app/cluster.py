@@ -252,6 +252,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             cwd="/",
             user=account.pw_uid if account else None,
@@ -278,7 +279,7 @@ def _command_line(pid: int) -> str:
     """Returns a process's command line, which, unlike its working directory, any user may read."""
     if Path("/proc/self/cmdline").exists():
         try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
         except (FileNotFoundError, ProcessLookupError, PermissionError):
             return ""  # gone, or hidden: another user's, on a machine that shows everybody only his own
     ps = ["ps", "-o", "args=", "-p", str(pid)]

@@ -57,6 +57,15 @@ def test_start_stop_start(make_cluster: MakeCluster, origin: Origin) -> None:
         assert conn.execute("select count(*) from kept").fetchone() == (0,)
 
 
+def test_a_folder_whose_name_is_no_text(server_folder: Path) -> None:
+    cluster = Cluster(server_folder / os.fsdecode(b"\xff"), settings=dict(FAST))
+    try:
+        cluster.start()
+        assert answer(cluster) >= 15
+    finally:
+        cluster.stop()
+
+
 def test_a_running_server_is_found_again(make_cluster: MakeCluster) -> None:
     first, second = make_cluster(), make_cluster()
     first.start()
