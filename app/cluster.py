@@ -61,7 +61,13 @@ class Cluster:
     def binaries(self) -> Binaries:
         """The programs that fit the data directory, or for a new one the preferred."""
         version = self.data / "PG_VERSION"
-        major = int(version.read_text()) if version.exists() else None
+        try:
+            major = int(version.read_bytes()) if version.exists() else None
+        except ValueError:
+            raise ClusterError(
+                f"{version} is damaged: write into it which PostgreSQL made the data (such as 17), "
+                "or move the data folder away"
+            ) from None
         binaries = find_binaries(origin=self.origin if major is None else None, major=major)
         return within_reach(binaries, self.home)
 
@@ -75,15 +81,26 @@ class Cluster:
 
     def password(self, user: str) -> str:
         """Returns a user's password; the first call makes it up."""
+        text = self.pgpass.read_text(errors="surrogateescape") if self.pgpass.exists() else ""
         known: dict[str, str] = {}
-        if self.pgpass.exists():
-            rows = (line.split(":") for line in self.pgpass.read_text().splitlines())
-            known = {row[3]: row[4] for row in rows}
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip() or line.startswith("#"):
+                continue
+            match line.split(":"):
+                case [_, _, _, name, secret, *_]:
+                    known[name] = secret
+                case _:
+                    raise ClusterError(
+                        f"{self.pgpass}:{number} is not HOST:PORT:DATABASE:USER:PASSWORD: "
+                        "correct or remove the line"
+                    )
         if user not in known:
             known[user] = secrets.token_urlsafe(24)
+            lines = [*text.splitlines(), f"127.0.0.1:*:*:{user}:{known[user]}"]
             draft = self.pgpass.with_suffix(".new")
-            with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                file.writelines(f"127.0.0.1:*:*:{name}:{secret}\n" for name, secret in known.items())
+            descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", errors="surrogateescape") as file:
+                file.writelines(f"{line}\n" for line in lines)
             draft.rename(self.pgpass)
         return known[user]
 
@@ -93,11 +110,7 @@ class Cluster:
 
     def pid(self) -> int | None:
         """Returns the process id of the running server, having looked whether it really is one."""
-        try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
-        except FileNotFoundError:
-            return None
-        pid = int(lines[0]) if lines else 0
+        pid = self._noted_pid()
         return pid if pid > 0 and _is_postgres(pid, self.data) else None
 
     def start(self) -> None:
@@ -153,7 +166,7 @@ class Cluster:
         draft.rename(self.data)
 
     def _launch(self) -> None:
-        self._remove_foreign_pid()
+        self._remove_misleading_pid()
         port = self.port
         give_up_at = time.monotonic() + START_SECONDS
         while True:
@@ -184,20 +197,27 @@ class Cluster:
         said = self.log.read_bytes()[start:].decode(errors="replace").splitlines()
         return said or [done.stderr.strip() or "no message"]
 
-    def _remove_foreign_pid(self) -> None:
-        """Removes a left-over pid file whose number has been given to somebody else.
-
-        PostgreSQL would take that process for a server and refuse. Any other left-over file stays: by it the
-        next server finds out whether parts of the last one still live.
-        """
-        path = self.data / "postmaster.pid"
+    def _noted_pid(self) -> int:
+        """Returns the number in the pid file; 0: there is none, or a loss of power has left none in it."""
         try:
-            pid = int(path.read_text().split("\n", 1)[0])
-            os.kill(pid, 0)
-        except (FileNotFoundError, ValueError, ProcessLookupError):
-            return
-        if "postgres" not in _command_line(pid):
-            path.unlink()
+            return int((self.data / "postmaster.pid").read_bytes().split(b"\n", 1)[0])
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _remove_misleading_pid(self) -> None:
+        """Removes a left-over pid file whose number has been given to somebody else, or that has none.
+
+        PostgreSQL would take that process for a server and refuse, as it does when it finds no number. Any
+        other left-over file stays: by it the next server finds out whether parts of the last one still live.
+        """
+        pid = self._noted_pid()
+        try:
+            if pid:
+                os.kill(pid, 0)
+        except (ProcessLookupError, PermissionError):
+            return  # nobody, or another user's process: PostgreSQL, too, takes neither for a server
+        if not (_is_postgres(pid, self.data) or _works_in(pid, self.data)):
+            (self.data / "postmaster.pid").unlink(missing_ok=True)
 
     def _prepare_log(self) -> int:
         """Makes the log, which the server's account writes, and returns where its next words will begin."""
@@ -216,7 +236,7 @@ class Cluster:
 
     def _status(self) -> str:
         try:
-            lines = (self.data / "postmaster.pid").read_text().splitlines()
+            lines = (self.data / "postmaster.pid").read_text(errors="replace").splitlines()
         except FileNotFoundError:
             return "stopped"
         return lines[7].strip() if len(lines) > 7 else "starting"
@@ -232,6 +252,7 @@ class Cluster:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
             cwd="/",
             user=account.pw_uid if account else None,
@@ -246,13 +267,21 @@ def _is_postgres(pid: int, data: Path) -> bool:
     return "postgres" in line and f"-D {data} " in line
 
 
+def _works_in(pid: int, data: Path) -> bool:
+    """Tells whether that process works in the folder, as does a server that somebody started by hand."""
+    try:
+        return Path(f"/proc/{pid}/cwd").samefile(data)
+    except OSError:
+        return False
+
+
 def _command_line(pid: int) -> str:
     """Returns a process's command line, which, unlike its working directory, any user may read."""
     if Path("/proc/self/cmdline").exists():
         try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except (FileNotFoundError, ProcessLookupError):
-            return ""
+            return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" "))
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            return ""  # gone, or hidden: another user's, on a machine that shows everybody only his own
     ps = ["ps", "-o", "args=", "-p", str(pid)]
     return subprocess.run(ps, capture_output=True, text=True, check=False).stdout
 

@@ -27,7 +27,7 @@ ENDED = """
     select execution_id, attempt, job_name, job_type, status, started_at, finished_at, result, error
     from scheduler.executions
     where execution_id >= %s and finished_at > %s
-    order by finished_at desc
+    order by finished_at desc, execution_id desc
     limit %s
 """
 
@@ -59,11 +59,11 @@ class Follower:
             self._lost, self._next_look_at = True, began + 1.0
             return
         self._lost = False
-        new = [row for row in reversed(rows) if (row["execution_id"], row["attempt"]) not in self._seen]
-        for row in new:
-            self._seen[row["execution_id"], row["attempt"]] = row["finished_at"]
+        # One row more is fetched than is shown: only where that one is new, too, there is something untold.
+        more = self._take(rows[LINES_PER_LOOK:])
+        for row in reversed(self._take(rows[:LINES_PER_LOOK])):
             self._say(format_execution(row))
-        if len(rows) == LINES_PER_LOOK:
+        if more:
             self._say("… and more: `pgtick executions list` shows all")
         # Where a look is dear, there are fewer of them: at most a tenth of the time goes into it.
         self._next_look_at = began + max(PAUSE_SECONDS, 10 * (time.monotonic() - began))
@@ -73,6 +73,12 @@ class Follower:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
+
+    def _take(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Returns those that have not been seen, and from now on are."""
+        new = [row for row in rows if (row["execution_id"], row["attempt"]) not in self._seen]
+        self._seen |= {(row["execution_id"], row["attempt"]): row["finished_at"] for row in new}
+        return new
 
     def _fetch(self) -> list[dict[str, Any]]:
         if self._conn is None:
@@ -85,7 +91,7 @@ class Follower:
         self._seen = {key: at for key, at in self._seen.items() if at > since}
         with self._conn.cursor(row_factory=dict_row) as cursor:
             floor = _first_id(since - WINDOW)
-            return cursor.execute(ENDED, [floor, since, LINES_PER_LOOK]).fetchall()
+            return cursor.execute(ENDED, [floor, since, LINES_PER_LOOK + 1]).fetchall()
 
 
 def format_execution(row: dict[str, Any]) -> str:

@@ -229,7 +229,7 @@ def mask(value: str) -> str:
         return f"{scheme}{'' if user is None else f'{user}:{MASK}@'}{servers}"
     try:
         parts = conninfo_to_dict(value)
-    except ProgrammingError:
+    except (ProgrammingError, UnicodeError):
         return MASK
     return make_conninfo("", **parts | {"password": MASK}) if "password" in parts else value
 
@@ -255,6 +255,8 @@ def _replica_names(environ: Mapping[str, str]) -> list[str]:
 def _check_conninfo(name: str, value: str) -> None:
     try:
         conninfo_to_dict(value)
+    except UnicodeError:
+        raise SettingsError(f"{name} is not UTF-8: write other bytes of a URL as %XX") from None
     except ProgrammingError as error:
         # libpq quotes the offending part, which may be the password: so it is not repeated.
         kind = (

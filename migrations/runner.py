@@ -14,6 +14,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from psycopg import Connection, errors
 from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import DBAPIError
 
 from migrations.files import OWNER_CHANGE, ROLES_AND_SCHEMAS, VERSION_TABLE_SCHEMA, repeatable_files
 from migrations.repeatable import (
@@ -64,6 +65,15 @@ def migrate(conninfo: str) -> list[str]:
                     "end old transactions (pg_stat_activity shows them) and run `pgtick migrate` again"
                 ) from error
             time.sleep(random.uniform(0.5, 1.0) * attempt)  # noqa: S311
+        except DBAPIError as error:
+            # SQLAlchemy's own: of a connection that was not to be had, or, since its rollback found the
+            # connection dead, in the place of the error before.
+            if not error.connection_invalidated:
+                raise (error.orig or error) from None
+            raise MigrationError(
+                "the connection to the database was lost on the way, which undoes what was not committed: "
+                "run it again"
+            ) from error
     raise AssertionError("unreachable")
 
 

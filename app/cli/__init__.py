@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import NoReturn
@@ -59,6 +60,9 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs a command. Exit code 0: done, 1: it failed, 2: wrong usage; an error is one line."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A name that the terminal cannot show, or a path that is no text, is no reason to fail.
+        sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(cli, args))
 
 
@@ -96,6 +100,8 @@ def run(command: click.Command, args: list[str] | None = None, *, prog_name: str
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _fail(_one_line(what))
+    except UnicodeError as error:
+        return _fail(f"an argument, a variable or a file is not UTF-8: {_one_line(str(error))}")
 
 
 def _fail(message: str, *, code: int = FAILED) -> int:

@@ -169,6 +169,7 @@ def _migrate(cluster: Cluster | None, terminal: Terminal) -> None:
 
 def _apply_sample(cluster: Cluster, echo: Echo, terminal: Terminal) -> None:
     from app.jobfile import apply_file
+    from app.jobfile_problems import JobFileError
     from app.jobfile_report import report_lines
 
     path = EXAMPLES / "jobs.yaml"
@@ -179,6 +180,11 @@ def _apply_sample(cluster: Cluster, echo: Echo, terminal: Terminal) -> None:
         path.write_text(text)
     with connect(cluster.conninfo(dbname=localdb.DATABASE)) as conn:
         conn.execute((EXAMPLES / "demo.sql").read_bytes())
-    with connect(write_conninfo()) as conn:
-        report = apply_file(conn, path)
+    try:
+        with connect(write_conninfo()) as conn:
+            report = apply_file(conn, path)
+    except JobFileError as error:
+        # Somebody's own file has a job of that name, say. He has no need of the sample.
+        terminal.say(f"sample     not applied: {'; '.join(str(error).splitlines())}")
+        return
     terminal.say(f"sample     examples/jobs.yaml: {list(report_lines(report))[-1]}")

@@ -254,3 +254,47 @@ def test_offline_sql_runs_in_psql(server: Server, empty_database: Database, tmp_
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=quiet)
     assert (done.returncode, done.stderr) == (0, "")
     assert pending(empty_database.dsn()) == []
+
+
+@pytest.mark.parametrize("moment", ["CREATE SCHEMA", "CREATE TABLE", "CREATE VIEW"])
+def test_a_connection_that_is_lost_on_the_way(empty_database: Database, moment: str) -> None:
+    dsn = empty_database.dsn(direct=True)
+    # Before the revisions, in one of them, and after them.
+    query(
+        dsn,
+        f"""
+        create function public.end_session() returns event_trigger language plpgsql security definer as
+        'begin perform pg_terminate_backend(pg_backend_pid()); end';
+        create event trigger end_session on ddl_command_start when tag in ('{moment}')
+        execute function public.end_session()
+        """,
+    )
+    line = error_line(pgtick("migrate", DB_WRITE_CONNECTION_STRING=dsn))
+    assert "connection to the database was lost" in line
+    assert line.endswith(": run it again")
+    query(dsn, "drop event trigger end_session")
+    expected = pending(dsn)
+    assert expected[0] == "0001"
+    assert migrate(dsn) == expected
+
+
+def test_a_connection_that_is_lost_at_the_end(database: Database) -> None:
+    dsn = database.dsn(direct=True)
+    query(
+        dsn,
+        """
+        delete from scheduler_internal.repeatables where path = 'sql/common/now.sql';
+        create function public.end_session() returns trigger language plpgsql security definer as
+        'begin perform pg_terminate_backend(pg_backend_pid()); return null; end';
+        create constraint trigger end_session after insert on scheduler_internal.repeatables
+        deferrable initially deferred for each row execute function public.end_session()
+        """,
+    )
+    with pytest.raises(MigrationError, match="was lost on the way"):
+        migrate(dsn)
+    assert pending(dsn) == [NOW, "sql/grants.sql"]
+
+
+def test_no_connection_is_postgresqls_own_error() -> None:
+    with pytest.raises(psycopg.OperationalError, match="Connection refused"):
+        migrate("host=127.0.0.1 port=1")

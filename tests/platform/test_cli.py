@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg import Connection
 
 from tests.conftest import Database
 from tests.support.cli import PGTICK, environment, error_line, pgtick
@@ -53,6 +56,32 @@ def test_malformed_connection_string_is_not_repeated() -> None:
     line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING="postgresql:/user:hunter2@host/x"))
     assert "DB_WRITE_CONNECTION_STRING" in line
     assert "hunter2" not in line
+
+
+NO_TEXT = os.fsdecode(b"\xff")
+
+
+@pytest.mark.parametrize("command", ["up", "migrate", "psql", "doctor"])
+@pytest.mark.parametrize("variable", ["DB_WRITE_CONNECTION_STRING", "DB_DIRECT_CONNECTION_STRING"])
+def test_a_connection_string_that_is_no_text(command: str, variable: str) -> None:
+    line = error_line(pgtick(command, **{variable: f"host=127.0.0.1 port=1 password={NO_TEXT}hunter2"}))
+    assert f"{variable} is not UTF-8: " in line
+    assert "hunter2" not in line
+
+
+def test_an_argument_that_is_no_text(database: Database) -> None:
+    dsn = database.dsn(direct=True)
+    assert "not UTF-8" in error_line(pgtick("preview", NO_TEXT, DB_WRITE_CONNECTION_STRING=dsn))
+    assert "not UTF-8" in error_line(pgtick("migrate", DB_WRITE_CONNECTION_STRING="port=1", PGHOST=NO_TEXT))
+    for command in ("up", "migrate", "doctor"):
+        error_line(pgtick(command, NO_TEXT, DB_WRITE_CONNECTION_STRING=dsn), code=2)
+
+
+def test_a_terminal_that_cannot_show_a_name(database: Database, db: Connection[Any]) -> None:
+    db.execute("select scheduler.create_job('東京', 'sql', '\"select 1\"', schedule => '@daily')")
+    done = pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING=database.dsn(), PYTHONIOENCODING="latin-1")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "\\u6771\\u4eac" in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from app import account, localdb
 from app.binaries import ClusterError, Origin, find_binaries
 from app.cluster import Cluster
 from tests.support.cli import environment
+from tests.support.program import accepts, wait_until
 
 FAST = {"fsync": "off"}
 MakeCluster = Callable[..., Cluster]
@@ -54,6 +55,15 @@ def test_start_stop_start(make_cluster: MakeCluster, origin: Origin) -> None:
     assert answer(again) == find_binaries(origin=origin).major
     with psycopg.connect(again.conninfo()) as conn:
         assert conn.execute("select count(*) from kept").fetchone() == (0,)
+
+
+def test_a_folder_whose_name_is_no_text(server_folder: Path) -> None:
+    cluster = Cluster(server_folder / os.fsdecode(b"\xff"), settings=dict(FAST))
+    try:
+        cluster.start()
+        assert answer(cluster) >= 15
+    finally:
+        cluster.stop()
 
 
 def test_a_running_server_is_found_again(make_cluster: MakeCluster) -> None:
@@ -104,6 +114,81 @@ def test_left_over_pid_of_another_process(make_cluster: MakeCluster) -> None:
         stranger.kill()
 
 
+def test_left_over_pid_of_a_process_that_speaks_of_postgres(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    left_over = (cluster.data / "postmaster.pid").read_text().splitlines()
+    cluster.stop()
+    owner = account.server_account()
+    stranger = subprocess.Popen(  # such as psql, or another server: run by whom PostgreSQL would believe it
+        ["sh", "-c", "read line", "postgres", "-D", str(cluster.home)],
+        stdin=subprocess.PIPE,
+        user=owner.pw_uid if owner else None,
+    )
+    with stranger:
+        (cluster.data / "postmaster.pid").write_text("\n".join([str(stranger.pid), *left_over[1:]]) + "\n")
+        cluster.start()
+        assert answer(cluster) >= 15
+        assert stranger.poll() is None
+
+
+def test_left_over_pid_of_another_users_process(
+    make_cluster: MakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    left_over = (cluster.data / "postmaster.pid").read_text().splitlines()
+    cluster.stop()
+    kill = os.kill
+
+    def kill_own(pid: int, sign: int) -> None:
+        """What anybody but root is told: process 1 is not his."""
+        if pid == 1:
+            raise PermissionError
+        kill(pid, sign)
+
+    monkeypatch.setattr(os, "kill", kill_own)
+    (cluster.data / "postmaster.pid").write_text("\n".join(["1", *left_over[1:]]) + "\n")
+    cluster.start()
+    assert answer(cluster) >= 15
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 90, b"no number\n"], ids=["empty", "zeros", "text"])
+def test_a_pid_file_without_a_number(make_cluster: MakeCluster, content: bytes) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    cluster.stop()
+    (cluster.data / "postmaster.pid").write_bytes(content)
+    assert cluster.pid() is None
+    cluster.start()
+    assert answer(cluster) >= 15
+
+
+@pytest.mark.skipif(not Path("/proc/self/cwd").exists(), reason="only /proc tells where a process works")
+def test_a_server_that_was_started_by_hand_keeps_its_pid_file(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.start()
+    cluster.stop()
+    owner = account.server_account()
+    by_hand = subprocess.Popen(
+        [cluster.binaries.program("postgres"), "-D", ".", "-p", str(cluster.port), "-k", ""],
+        cwd=cluster.data,
+        user=owner.pw_uid if owner else None,
+        group=owner.pw_gid if owner else None,
+        extra_groups=[] if owner else None,
+        stderr=subprocess.DEVNULL,
+    )
+    with by_hand:
+        try:
+            wait_until(lambda: accepts(cluster.port or 0), "the server takes connections")
+            with pytest.raises(ClusterError, match="did not start"):
+                make_cluster().start()
+            noted = (cluster.data / "postmaster.pid").read_text().splitlines()[0]
+            assert noted == str(by_hand.pid)
+        finally:
+            by_hand.send_signal(signal.SIGINT)
+
+
 def test_a_taken_port_is_left_to_its_owner(make_cluster: MakeCluster) -> None:
     cluster = make_cluster()
     cluster.start()
@@ -147,6 +232,30 @@ def test_data_of_another_version_names_it(make_cluster: MakeCluster) -> None:
         cluster.start()
     (cluster.data / "PG_VERSION").unlink()
     cluster.data.rmdir()
+
+
+def test_a_damaged_version_is_named(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.data.mkdir(parents=True)
+    (cluster.data / "PG_VERSION").write_text("")
+    with pytest.raises(ClusterError, match=r"PG_VERSION is damaged: write into it .*, or move "):
+        cluster.start()
+    (cluster.data / "PG_VERSION").unlink()
+    cluster.data.rmdir()
+
+
+def test_lines_of_pgpass_that_are_not_ours(make_cluster: MakeCluster) -> None:
+    cluster = make_cluster()
+    cluster.home.mkdir()
+    secret = cluster.password("first")
+    others = b"# gr\xfcn\n\n"
+    cluster.pgpass.write_bytes(others + cluster.pgpass.read_bytes())
+    assert cluster.password("first") == secret
+    cluster.password("second")
+    assert cluster.pgpass.read_bytes().startswith(others)
+    cluster.pgpass.write_bytes(others + b"\0" * 90)
+    with pytest.raises(ClusterError, match=r"pgpass:3 is not HOST:.*: correct or remove the line"):
+        cluster.password("first")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")

@@ -232,6 +232,23 @@ def test_a_port_that_was_named_and_is_taken_is_one_line(server_folder: Path) -> 
     assert not (server_folder / "home").exists()
 
 
+def test_a_job_of_another_file_keeps_its_name(start_up: Callable[..., Up], tmp_path: Path) -> None:
+    first = start_up()
+    first.wait_for(lambda said: "\nrunning " in said)
+    own = tmp_path / "own.yaml"
+    own.write_text("{version: 1, name: own, jobs: {sample-sql: {schedule: '@daily', sql: select 1}}}")
+    for command in (("delete", "sample-sql", "--yes"), ("apply", str(own))):
+        done = pgtick("jobs", *command, PGTICK_DATA_DIR=str(first.home))
+        assert done.returncode == 0, done
+    first.stop()
+    again = start_up()
+    again.wait_for(lambda said: "\nrunning " in said)
+    (line,) = re.findall(r"^sample .*$", again.said, re.MULTILINE)
+    assert "not applied: " in line
+    assert "sample-sql: " in line
+    assert "Traceback" not in again.stop()
+
+
 def test_a_port_that_nobody_named_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PGTICK_API_PORT", raising=False)
     said: list[str] = []
