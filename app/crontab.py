@@ -6,12 +6,13 @@ import hashlib
 import os
 import pwd
 import re
+import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.crontab_fields import CronFieldError, split_command, translate_schedule
 from app.crontab_lines import Crontab, Entry, Remark, read_crontab
-from app.jobfile_spec import JobSpec, place_of
+from app.jobfile_spec import JobSpec, place_of, shortened
 from app.jobfile_sync import Report, sync
 
 if TYPE_CHECKING:
@@ -65,16 +66,20 @@ def import_crontab(
     queue_per_user: bool = False,
     dry_run: bool = False,
     prune: bool = False,
+    user: str | None = None,
+    host: str | None = None,
 ) -> CrontabReport:
     """Takes what can be taken, in one transaction, and tells of the rest.
 
     `path` null means standard input; `system` null, to find out whether there is a user column. With `prune`,
-    jobs of an earlier import of this file whose lines are gone are deleted.
+    jobs of an earlier import of this file whose lines are gone are deleted. `user` and `host` null mean those
+    of this process.
     """
     crontab = read_crontab(data, path=path, system=system)
-    place = place_of(path) if path else "stdin"
-    named = _named(place, crontab.entries)
-    specs = _specs(crontab, named, timezone=timezone, queue_per_user=queue_per_user)
+    user = user or pwd.getpwuid(os.geteuid()).pw_name
+    origin = _origin(crontab, path, user=user, host=host or socket.gethostname())
+    named = _named(origin, crontab.entries)
+    specs = _specs(crontab, named, me=user, timezone=timezone, queue_per_user=queue_per_user)
     refused: set[str | None] = set()
 
     def refuse(problem: Problem) -> None:
@@ -85,7 +90,7 @@ def import_crontab(
         conn,
         specs,
         file=str(path or "-"),
-        mark=f"crontab:{place}",
+        mark=f"crontab:{origin}",
         dry_run=dry_run,
         prune=prune,
         # A line that is not taken this time (by another user, say) is still there: its job is no orphan.
@@ -97,21 +102,31 @@ def import_crontab(
     return CrontabReport(crontab.system, taken, remarks, jobs)
 
 
-def _named(place: str, entries: Sequence[Entry]) -> dict[str, Entry]:
+def _origin(crontab: Crontab, path: Path | None, *, user: str, host: str) -> str:
+    """What tells the jobs of this crontab from those of others, which may well run the same commands.
+
+    Every machine has an /etc/crontab, and every user of it a crontab. A system crontab names its users
+    itself, so it is the same one whoever imports it.
+    """
+    whose = host if crontab.system else f"{user}@{host}"
+    # It is to fit into a tag, which has at most 100 letters, "crontab:" among them.
+    return shortened(f"{whose}:{place_of(path)}" if path else whose, 90)
+
+
+def _named(origin: str, entries: Sequence[Entry]) -> dict[str, Entry]:
     named: dict[str, Entry] = {}
     for entry in entries:
         occurrence = 0
-        while (name := _name(place, entry, occurrence)) in named:
+        while (name := _name(origin, entry, occurrence)) in named:
             occurrence += 1
         named[name] = entry
     return named
 
 
 def _specs(
-    crontab: Crontab, named: Mapping[str, Entry], *, timezone: str, queue_per_user: bool
+    crontab: Crontab, named: Mapping[str, Entry], *, me: str, timezone: str, queue_per_user: bool
 ) -> list[JobSpec]:
     specs = []
-    me = pwd.getpwuid(os.geteuid()).pw_name
     for name, entry in named.items():
         if entry.user not in (None, me) and not queue_per_user:
             crontab.refuse(
@@ -152,8 +167,8 @@ def _arguments(entry: Entry, *, timezone: str, queue_per_user: bool) -> dict[str
     }
 
 
-def _name(place: str, entry: Entry, occurrence: int) -> str:
-    """A name that stays the same while file, user and command do; the same command again gets another."""
-    identity = "\0".join((place, entry.user or "", entry.command, str(occurrence)))
+def _name(origin: str, entry: Entry, occurrence: int) -> str:
+    """A name that stays the same while crontab, user and command do; the same command again gets another."""
+    identity = "\0".join((origin, entry.user or "", entry.command, str(occurrence)))
     words = "-".join(re.findall(r"[A-Za-z0-9]+", entry.command))[:40].strip("-")
-    return f"{place}:{words or 'command'}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+    return f"{origin}:{words or 'command'}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"

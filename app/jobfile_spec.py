@@ -94,5 +94,11 @@ def readable(field: str, value: Json) -> Json:
 
 def place_of(path: Path) -> str:
     """The file's name under its directory's: the same wherever there is a copy, and at most 80 letters."""
-    place = "/".join(path.resolve().parts[-2:]).lstrip("/")
-    return place if len(place) <= 80 else f"{place[:71]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return shortened("/".join(path.resolve().parts[-2:]).lstrip("/"), 80)
+
+
+def shortened(text: str, length: int) -> str:
+    """The text in at most so many letters, and still another one than that of any other text."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

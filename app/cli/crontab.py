@@ -24,6 +24,7 @@ def import_() -> None:
 @click.option("--system/--user", default=None, help="With a user column, or without.  [default: find out]")
 @click.option("--timezone", help="Zone of the schedules, where no CRON_TZ says it.  [default: UTC]")
 @click.option("--queue-per-user", is_flag=True, help="Put the jobs of user U into the queue user-U.")
+@click.option("--host", help="Machine whose crontab this is.  [default: this one]")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--prune", is_flag=True, help="Delete the jobs of lines that are gone since the last import.")
 def crontab(
@@ -32,6 +33,7 @@ def crontab(
     system: bool | None,
     timezone: str | None,
     queue_per_user: bool,
+    host: str | None,
     dry_run: bool,
     prune: bool,
 ) -> None:
@@ -58,6 +60,7 @@ def crontab(
             system=system,
             timezone=timezone or "UTC",
             queue_per_user=queue_per_user,
+            host=host,
             dry_run=dry_run,
             prune=prune,
         )

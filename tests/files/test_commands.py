@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -15,6 +17,7 @@ from psycopg import Connection
 from app.cli import main
 from tests.files.support import CRONTABS, jobs_of
 
+ME = pwd.getpwuid(os.geteuid()).pw_name
 JOBS = """version: 1
 jobs:
   nightly: {schedule: "0 3 * * *", sql: select 1}
@@ -185,12 +188,12 @@ def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:
     path = str(CRONTABS / "people/backup")
     dry = pgtick("import", "crontab", path, "--dry-run")
     assert jobs_of(db) == {}
-    result = pgtick("import", "crontab", path)
+    result = pgtick("import", "crontab", path, "--host", "web1")
     assert dry.code == result.code == 1
     assert result.err == f"pgtick: {path}: 7 line(s) could not be taken, see above\n"
     lines = result.out.splitlines()
     assert lines[0] == f"{path}: read as a user's crontab; --system or --user says otherwise"
-    assert any(line.startswith(f"{path}:8: taken as people/backup:tar-zcf-") for line in lines)
+    assert any(line.startswith(f"{path}:8: taken as {ME}@web1:people/backup:tar-zcf-") for line in lines)
     assert any(
         line.startswith(f"{path}:13: not taken: @reboot runs when the machine starts") for line in lines
     )
@@ -211,7 +214,7 @@ def test_import_from_standard_input(
     pgtick: Pgtick, monkeypatch: pytest.MonkeyPatch, db: Connection[Any]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"@daily echo hi\n")))
-    result = pgtick("import", "crontab", "-")
+    result = pgtick("import", "crontab", "-", "--host", "web1")
     assert result.code == 0
     assert "read in UTC" in result.out
-    assert [name.startswith("stdin:echo-hi-") for name in jobs_of(db)] == [True]
+    assert [name.startswith(f"{ME}@web1:echo-hi-") for name in jobs_of(db)] == [True]

@@ -20,7 +20,7 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 
 def imported(db: Connection[Any], name: str, **options: Any) -> CrontabReport:
     path = CRONTABS / name
-    return import_crontab(db, path.read_bytes(), path=path, **options)
+    return import_crontab(db, path.read_bytes(), path=path, host="web1", **options)
 
 
 def by_line(db: Connection[Any], report: CrontabReport) -> dict[int, dict[str, Any]]:
@@ -39,7 +39,7 @@ def test_the_systems_crontab(db: Connection[Any]) -> None:
         10: "52 6 1 * *",
     }
     job = jobs[7]
-    assert job["name"].startswith("etc/crontab:cd-run-parts-report-etc-cron-hourly-")
+    assert job["name"].startswith("web1:etc/crontab:cd-run-parts-report-etc-cron-hourly-")
     assert (job["job_type"], job["queue"], job["timezone"]) == ("command", "user-root", "UTC")
     assert job["target"]["shell"] == "cd / && run-parts --report /etc/cron.hourly"
     assert job["target"]["env"]["SHELL"] == "/bin/sh"
@@ -150,6 +150,45 @@ def test_edited_and_imported_again(db: Connection[Any], tmp_path: Path) -> None:
     assert set(jobs_of(db)) == {first.taken[1], first.taken[3]}
     run("0 9 * * * a\n", prune=True)
     assert set(jobs_of(db)) == {first.taken[1]}
+
+
+def test_each_user_and_each_machine_has_a_crontab_of_its_own(db: Connection[Any]) -> None:
+    def run(schedule: str, **who: str) -> CrontabReport:
+        report = import_crontab(db, f"{schedule} backup-all\n".encode(), system=False, **who)
+        assert report.jobs.orphans == ()
+        return report
+
+    run("0 1 * * *", user="alice", host="web1")
+    run("0 2 * * *", user="bob", host="web1")
+    run("0 3 * * *", user="alice", host="web2")
+    assert {name.rpartition("-")[0]: job["schedule"] for name, job in jobs_of(db).items()} == {
+        "alice@web1:backup-all": "0 1 * * *",
+        "bob@web1:backup-all": "0 2 * * *",
+        "alice@web2:backup-all": "0 3 * * *",
+    }
+    assert run("0 9 * * *", user="bob", host="web1").jobs.count("updated") == 1
+
+
+def test_pruning_spares_the_other_machines(db: Connection[Any]) -> None:
+    path = Path("/etc/cron.d/backup")
+
+    def run(text: str, **who: str) -> CrontabReport:
+        return import_crontab(db, text.encode(), path=path, queue_per_user=True, prune=True, **who)
+
+    first = run("0 1 * * * root backup-all\n", user="root", host="web1")
+    second = run("0 1 * * * root backup-some\n", user="root", host="web2")
+    assert set(jobs_of(db)) == {first.taken[1], second.taken[1]}
+    # On one machine, a system crontab is the same one whoever imports it.
+    assert run("0 1 * * * root backup-all\n", user="alice", host="web1").jobs.count("unchanged") == 1
+
+
+def test_the_longest_names_are_names_of_jobs(db: Connection[Any], tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 100) / ("f" * 100)
+    command = b"0 0 * * * " + b"x" * 100 + b"\n"
+    report = import_crontab(db, command, path=path, user="u" * 32, host="h" * 64)
+    assert report.complete
+    again = import_crontab(db, command, path=path, user="u" * 31 + "v", host="h" * 64)
+    assert again.jobs.count("created") == 1
 
 
 def test_files_of_the_same_name_are_kept_apart(db: Connection[Any], tmp_path: Path) -> None:
