@@ -60,16 +60,19 @@ def read_file(path: Path) -> JobFile:
     root, problems = read_yaml(data)
     reader = _Reader(problems)
     jobs: list[JobSpec] = []
-    name = place_of(path)
+    name = None
     if root is None and not problems:
         reader.refuse(1, "the file is empty", 'begin with "version: 1" and "jobs:"')
     elif root is not None and not isinstance(root.value, dict):
         reader.refuse(root.line, f"the file is {root.kind()}", 'begin with "version: 1" and "jobs:"')
     elif root is not None:
         entries = reader.mapping(root)
-        name = reader.file_name(entries.get("name")) or name
+        name = reader.file_name(entries.get("name"))
+        if "name" not in entries and not path.is_file():
+            # What it is called is a number that the next run would not know again.
+            reader.refuse(1, "this is no file, so nothing says what its jobs belong to", 'write "name: …"')
         jobs = reader.jobs(entries)
-    return JobFile(f"file:{name}", tuple(jobs), tuple(reader.problems))
+    return JobFile(f"file:{name or place_of(path)}", tuple(jobs), tuple(reader.problems))
 
 
 class _Reader:

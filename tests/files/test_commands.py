@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -182,6 +183,40 @@ def test_mistakes_are_one_line(applied: Pgtick, args: tuple[str, ...], code: int
     assert (result.code, result.out) == (code, "")
     assert result.err.count("\n") == 1
     assert words in result.err
+
+
+@pytest.fixture
+def pipe() -> Iterator[Callable[[str], str]]:
+    """Makes what <(…) is in a shell: the path of a pipe that holds a text and ends."""
+    ends = []
+
+    def open_pipe(text: str) -> str:
+        out, into = os.pipe()
+        ends.append(out)
+        os.write(into, text.encode())
+        os.close(into)
+        return f"/dev/fd/{out}"
+
+    yield open_pipe
+    for end in ends:
+        os.close(end)
+
+
+def test_a_pipe_is_standard_input(pgtick: Pgtick, pipe: Callable[[str], str]) -> None:
+    text = "@daily echo hi\n"
+    assert "1 created" in pgtick("import", "crontab", pipe(text)).out
+    assert "1 unchanged" in pgtick("import", "crontab", pipe(text)).out
+    assert "--prune needs a file" in pgtick("import", "crontab", pipe(text), "--prune").err
+
+
+def test_a_job_file_from_a_pipe_must_have_a_name(pgtick: Pgtick, pipe: Callable[[str], str]) -> None:
+    path = pipe(JOBS)
+    result = pgtick("jobs", "apply", path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[0].startswith(f"{path}:1: this is no file, ")
+    named = JOBS + "name: shop\n"
+    assert "2 created" in pgtick("jobs", "apply", pipe(named)).out
+    assert "2 unchanged" in pgtick("jobs", "apply", pipe(named)).out
 
 
 def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:
