@@ -6,9 +6,7 @@ What cron itself would refuse is refused here, with the reason.
 
 from __future__ import annotations
 
-import pwd
 import re
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -27,10 +25,10 @@ _ENTRY = re.compile(r"-?(?P<schedule>@\S+|[0-9*~]\S*(?:[ \t]+\S+){4})[ \t]+(?P<r
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
 _ANACRON = re.compile(r"(?:[0-9]+|@[a-z]+)[ \t]+[0-9]+[ \t]+[A-Za-z][\w-]*\.[\w.-]+[ \t]+\S")
 
-# Accounts that Debian or a common package makes and that are no program's name.
-_ACCOUNT = re.compile(
-    "root|daemon|bin|sys|nobody|www-data|postgres|mysql|redis|munin|logcheck|smmsp|list|uucp|nginx|apache|"
-    "debian-tor|debian-spamd|_apt|amavis|clamav|nagios|zabbix|gitlab-runner|systemd-timesync"
+# An account that is no program's name, with a command behind it. Most accounts prove nothing: mysql and
+# backup are commands too, perhaps only in the PATH of the crontab.
+_SURELY_USER = re.compile(
+    r"(?:root|nobody|www-data|smmsp|_apt|debian-tor|debian-spamd|systemd-timesync)[ \t]+[^-\s].*"
 )
 
 
@@ -143,24 +141,15 @@ def _read_entry(crontab: Crontab, line: int, text: str, variables: dict[str, str
 
 
 def _has_users(texts: Sequence[str | None], path: Path | None) -> bool:
-    """Whether the entries have a user column: by the file's place, else when most entries name an account."""
+    """Whether the entries have a user column: by the file's place, else when most name a user beyond doubt.
+
+    Not when in doubt: a user's crontab read so would lose its first words, or run nothing.
+    """
     if path is not None:
         place = path.resolve()
         if place.parent.name == "cron.d" or place.parts[-2:] == ("etc", "crontab"):
             return True
         if place.parent.name == "crontabs":
             return False
-    words = [match["rest"].split(None, 1) for text in texts if (match := _ENTRY.fullmatch(text or ""))]
-    named = sum(len(parts) == 2 and _is_account(parts[0]) for parts in words)
-    return named * 2 > len(words)
-
-
-def _is_account(name: str) -> bool:
-    if _ACCOUNT.fullmatch(name):
-        return True
-    try:
-        pwd.getpwnam(name)
-    except (KeyError, ValueError):
-        return False
-    # "git", "man" and "sync" are accounts and programs: such a word proves nothing.
-    return shutil.which(name) is None
+    rests = [match["rest"] for text in texts if (match := _ENTRY.fullmatch(text or ""))]
+    return sum(_SURELY_USER.fullmatch(rest) is not None for rest in rests) * 2 > len(rests)
