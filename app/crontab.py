@@ -108,9 +108,11 @@ def _origin(crontab: Crontab, path: Path | None, *, user: str, host: str) -> str
     Every machine has an /etc/crontab, and every user of it a crontab. A system crontab names its users
     itself, so it is the same one whoever imports it.
     """
-    whose = host if crontab.system else f"{user}@{host}"
+    whose = host if crontab.system else f"{crontab.owner or user}@{host}"
+    # A user's file in cron's spool is what `crontab -l` shows: the same crontab.
+    place = place_of(path) if path is not None and crontab.owner is None else None
     # It is to fit into a tag, which has at most 100 letters, "crontab:" among them.
-    return shortened(f"{whose}:{place_of(path)}" if path else whose, 90)
+    return shortened(f"{whose}:{place}" if place else whose, 90)
 
 
 def _named(origin: str, entries: Sequence[Entry]) -> dict[str, Entry]:
@@ -128,23 +130,26 @@ def _specs(
 ) -> list[JobSpec]:
     specs = []
     for name, entry in named.items():
-        if entry.user not in (None, me) and not queue_per_user:
+        user = entry.user or crontab.owner or me
+        if user != me and not queue_per_user:
             crontab.refuse(
                 entry.line,
-                f"runs as {entry.user}, and a worker started by {me} does not change users",
-                f"--queue-per-user gives it the queue user-{entry.user}, for a worker run by {entry.user}",
+                f"runs as {user}, and a worker started by {me} does not change users",
+                f"--queue-per-user gives it the queue user-{user}, for a worker run by {user}",
             )
             continue
         try:
-            arguments = _arguments(entry, timezone=timezone, queue_per_user=queue_per_user)
+            arguments = _arguments(entry, timezone=timezone)
         except CronFieldError as error:
             crontab.refuse(entry.line, error.what, error.hint)
             continue
+        if queue_per_user:
+            arguments["queue"] = f"user-{user}"
         specs.append(JobSpec(name=name, line=entry.line, arguments=arguments))
     return specs
 
 
-def _arguments(entry: Entry, *, timezone: str, queue_per_user: bool) -> dict[str, Json]:
+def _arguments(entry: Entry, *, timezone: str) -> dict[str, Json]:
     command, stdin = split_command(entry.command)
     shell = entry.variables.get("SHELL")
     target: dict[str, Json] = {"shell": command}
@@ -156,14 +161,12 @@ def _arguments(entry: Entry, *, timezone: str, queue_per_user: bool) -> dict[str
         target["env"] = dict(env)
     if home := entry.variables.get("HOME"):
         target["cwd"] = home
-    queue: dict[str, Json] = {"queue": f"user-{entry.user}"} if entry.user and queue_per_user else {}
     return {
         "job_type": "command",
         "target": target,
         "schedule": translate_schedule(entry.schedule),
         "timezone": entry.variables.get("CRON_TZ") or timezone,
         **_POLICIES,
-        **queue,
     }
 
 

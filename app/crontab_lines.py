@@ -31,6 +31,9 @@ _SURELY_USER = re.compile(
     r"(?:root|nobody|www-data|smmsp|_apt|debian-tor|debian-spamd|systemd-timesync)[ \t]+[^-\s].*"
 )
 
+# Where cron keeps users' crontabs, each under its user's name: Debian and busybox, Fedora, SUSE and BSD.
+_SPOOL = re.compile(r".*/(?:(?:cron|etc)/crontabs|spool/cron|cron/tabs)/[^/]+")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -55,9 +58,13 @@ class Remark:
 
 @dataclass(slots=True)
 class Crontab:
-    """What was found in a crontab; `system` tells whether its entries have a user column."""
+    """What was found in a crontab; `system` tells whether its entries have a user column.
+
+    `owner` is the user for whom cron keeps it, where its place tells.
+    """
 
     system: bool
+    owner: str | None = None
     entries: list[Entry] = field(default_factory=list)
     remarks: list[Remark] = field(default_factory=list)
 
@@ -74,7 +81,9 @@ def read_crontab(data: bytes, *, path: Path | None = None, system: bool | None =
     """Reads a crontab; `system` null means to find out whether it has a user column."""
     lines = data.split(b"\n")
     texts = [_text(line) for line in lines]
-    crontab = Crontab(_has_users(texts, path) if system is None else system)
+    if system is None:
+        system = _has_users(texts, path)
+    crontab = Crontab(system, None if system or path is None else _owner(path))
     if lines[-1].strip():
         crontab.note(
             len(lines), "the last line has no newline, for which cron ignores the file: here it counts"
@@ -95,6 +104,12 @@ def read_crontab(data: bytes, *, path: Path | None = None, system: bool | None =
         else:
             _read_entry(crontab, number, text, variables)
     return crontab
+
+
+def _owner(path: Path) -> str | None:
+    """The user whose crontab cron keeps in this file; null elsewhere."""
+    place = path.resolve()
+    return place.name if _SPOOL.fullmatch(place.as_posix()) else None
 
 
 def _text(line: bytes) -> str | None:
@@ -149,7 +164,7 @@ def _has_users(texts: Sequence[str | None], path: Path | None) -> bool:
         place = path.resolve()
         if place.parent.name == "cron.d" or place.parts[-2:] == ("etc", "crontab"):
             return True
-        if place.parent.name == "crontabs":
+        if _owner(path):
             return False
     rests = [match["rest"] for text in texts if (match := _ENTRY.fullmatch(text or ""))]
     return sum(_SURELY_USER.fullmatch(rest) is not None for rest in rests) * 2 > len(rests)

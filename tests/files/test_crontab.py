@@ -153,7 +153,7 @@ def test_edited_and_imported_again(db: Connection[Any], tmp_path: Path) -> None:
 
 
 def test_each_user_and_each_machine_has_a_crontab_of_its_own(db: Connection[Any]) -> None:
-    def run(schedule: str, **who: str) -> CrontabReport:
+    def run(schedule: str, **who: Any) -> CrontabReport:
         report = import_crontab(db, f"{schedule} backup-all\n".encode(), system=False, **who)
         assert report.jobs.orphans == ()
         return report
@@ -169,10 +169,28 @@ def test_each_user_and_each_machine_has_a_crontab_of_its_own(db: Connection[Any]
     assert run("0 9 * * *", user="bob", host="web1").jobs.count("updated") == 1
 
 
+@pytest.mark.parametrize("folder", ["cron/crontabs", "cron", "cron/tabs"])
+def test_a_crontab_in_the_spool_is_its_users(db: Connection[Any], folder: str) -> None:
+    path, text = Path("/var/spool", folder, "alice"), b"0 1 * * * root backup-all\n"
+
+    def run(path: Path | None, **options: Any) -> CrontabReport:
+        return import_crontab(db, text, path=path, host="web1", **options)
+
+    refused = run(path, user="root")
+    assert (refused.system, refused.taken) == (False, {})
+    assert "runs as alice" in refused.remarks[0].what
+    report = run(path, user="root", queue_per_user=True)
+    job = by_line(db, report)[1]
+    assert (job["queue"], job["target"]["shell"]) == ("user-alice", "root backup-all")
+    # It is what `crontab -l` shows her.
+    again = run(None, user="alice", queue_per_user=True, system=False)
+    assert (again.taken, again.jobs.count("unchanged")) == (report.taken, 1)
+
+
 def test_pruning_spares_the_other_machines(db: Connection[Any]) -> None:
     path = Path("/etc/cron.d/backup")
 
-    def run(text: str, **who: str) -> CrontabReport:
+    def run(text: str, **who: Any) -> CrontabReport:
         return import_crontab(db, text.encode(), path=path, queue_per_user=True, prune=True, **who)
 
     first = run("0 1 * * * root backup-all\n", user="root", host="web1")
