@@ -76,6 +76,10 @@ def import_crontab(
     of this process.
     """
     crontab = read_crontab(data, path=path, system=system)
+    if prune and (unread := [remark.line for remark in crontab.remarks if remark.refused]):
+        # Such a line may be that of a job, mistyped since.
+        crontab.note(min(unread), "nothing is pruned while there are lines that cannot be read")
+        prune = False
     user = user or pwd.getpwuid(os.geteuid()).pw_name
     origin = _origin(crontab, path, user=user, host=host or socket.gethostname())
     named = _named(origin, crontab.entries)
@@ -151,6 +155,10 @@ def _specs(
 
 def _arguments(entry: Entry, *, timezone: str) -> dict[str, Json]:
     command, stdin = split_command(entry.command)
+    if (len(command) - len(command.rstrip("\\"))) % 2:
+        raise CronFieldError(
+            "ends in a backslash, and cron has no continuation lines", "write the command in one line"
+        )
     shell = entry.variables.get("SHELL")
     target: dict[str, Json] = {"shell": command}
     if shell not in _DEFAULT_SHELLS:

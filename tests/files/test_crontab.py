@@ -209,6 +209,31 @@ def test_the_longest_names_are_names_of_jobs(db: Connection[Any], tmp_path: Path
     assert again.jobs.count("created") == 1
 
 
+def test_nothing_is_pruned_while_a_line_cannot_be_read(db: Connection[Any], tmp_path: Path) -> None:
+    path = tmp_path / "tab"
+
+    def run(text: str) -> CrontabReport:
+        return import_crontab(db, text.encode(), path=path, prune=True)
+
+    first = run("0 1 * * * a\n0 2 * * * b\n")
+    mistyped = run("0 1 * * * a\n0 2 * * b\n")
+    assert set(jobs_of(db)) == set(first.taken.values())
+    assert mistyped.jobs.orphans == (first.taken[2],)
+    assert [(remark.line, remark.refused) for remark in mistyped.remarks] == [(2, True), (2, False)]
+    assert "nothing is pruned" in mistyped.remarks[1].what
+    run("0 1 * * * a\n")
+    assert set(jobs_of(db)) == {first.taken[1]}
+
+
+def test_cron_has_no_continuation_lines(db: Connection[Any]) -> None:
+    text = b"0 5 * * * rsync -a /src \\\n    /dst\n0 6 * * * echo \\\\\n0 7 * * * cat%x\\\n"
+    report = import_crontab(db, text, system=False)
+    assert sorted(report.taken) == [3, 4]
+    refused = {remark.line: remark.what for remark in report.remarks if remark.refused}
+    assert sorted(refused) == [1, 2]
+    assert "cron has no continuation lines" in refused[1]
+
+
 def test_files_of_the_same_name_are_kept_apart(db: Connection[Any], tmp_path: Path) -> None:
     for host in ("one", "two"):
         (tmp_path / host).mkdir()
