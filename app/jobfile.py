@@ -177,12 +177,13 @@ class _Reader:
                 self.refuse(node.line, f"{name} is empty", "give it a value, or remove the line")
             return None
         if kind == "integer":
-            if not isinstance(node.value, int) or node.value not in _INTEGER_RANGE:
+            # By its type: true is an int to Python.
+            if type(node.value) is not int or node.value not in _INTEGER_RANGE:
                 self.refuse(node.line, f"{name} is not a whole number in range", "write digits, no quotes")
             return node.plain()
         if kind == "tags":
             return self._tags(node)
-        if kind == "length" and isinstance(node.value, int | float):
+        if kind == "length" and type(node.value) in (int, float):
             self.refuse(node.line, f"{name} has no unit", f"write for example {node.value} seconds")
             return None
         text = self._text(name, node)

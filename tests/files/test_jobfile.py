@@ -327,6 +327,12 @@ def test_the_databases_refusals_find_their_lines(db: Connection[Any], write: Wri
         ("version: 1\njobs: []\n", "f:2: here is a list, not a mapping"),
         ("version: 1\njobs:\n  a: {sql: x}\n  a: {sql: y}\n", 'f:4: "a" is written twice'),
         ("version: 1\njobs:\n  a: {sql: x, max_attempts: }\n", "f:3: a: max_attempts is empty"),
+        ("version: 1\njobs:\n  a: {sql: x, priority: true}\n", "f:3: a: priority is not a whole number"),
+        (
+            "version: 1\njobs:\n  a: {sql: x, misfire_cap: false}\n",
+            "f:3: a: misfire_cap is not a whole number",
+        ),
+        ("version: 1\njobs:\n  a: {sql: x, timeout: true}\n", "f:3: a: timeout is true or false, not text"),
         ("version: 1\njobs:\n  a: {sql: x, schedule: 5}\n", "f:3: a: schedule is a number, not text"),
         ('version: 1\njobs:\n  " ": {sql: x}\n', "f:3:  : invalid job name"),
         ("version: 1\njobs:\n  a: {sql: x, payload: {b: 1}}\n  b: {sql: ''}\n", "f:4: b: "),
