@@ -34,23 +34,31 @@ class JobFile:
 
 
 def apply_file(
-    conn: psycopg.Connection[Any], path: str | Path, *, dry_run: bool = False, prune: bool = False
+    conn: psycopg.Connection[Any],
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    take_over: bool = False,
 ) -> Report:
     """Creates and updates the file's jobs in one transaction; a dry run only tells what it would do.
 
-    With `prune`, jobs that this file created and no longer names are deleted. Raises JobFileError, with every
-    problem that it has, when anything in the file is wrong; nothing is changed then.
+    With `prune`, jobs that this file created and no longer names are deleted. With `take_over`, those that it
+    names are its own from now on, whoever made them. Raises JobFileError, with every problem that it has,
+    when anything in the file is wrong; nothing is changed then.
     """
     path = Path(path)
     file = read_file(path)
     if file.problems:
         # The jobs that could be read are tried all the same, so that one run tells all there is to correct.
         try:
-            sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=True)
+            sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=True, take_over=take_over)
         except JobFileError as error:
             raise JobFileError(str(path), [*file.problems, *error.problems]) from None
         raise JobFileError(str(path), file.problems)
-    return sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=dry_run, prune=prune)
+    return sync(
+        conn, file.jobs, file=str(path), mark=file.mark, dry_run=dry_run, prune=prune, take_over=take_over
+    )
 
 
 def read_file(path: Path) -> JobFile:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from app.jobfile_yaml import Json
@@ -72,6 +72,11 @@ DEFAULTS: dict[str, Json] = {
 
 # A tag that begins so says which file manages the job, and is nobody else's to set.
 MARKS = ("file:", "crontab:")
+
+
+def marks_of(tags: Iterable[str]) -> list[str]:
+    """Those of the tags that say which file manages the job."""
+    return [tag for tag in tags if tag.startswith(MARKS)]
 
 
 @dataclass(frozen=True, slots=True)

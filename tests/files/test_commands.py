@@ -236,6 +236,27 @@ def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:
     assert lines[-1] == "15 created, 0 updated, 0 unchanged, 0 deleted"
 
 
+def test_from_a_crontab_to_a_job_file(pgtick: Pgtick, tmp_path: Path, db: Connection[Any]) -> None:
+    crontab, file = tmp_path / "tab", tmp_path / "jobs.yaml"
+    crontab.write_text("0 3 * * * echo hi\n0 4 * * * echo ho\n")
+    pgtick("import", "crontab", str(crontab))
+    file.write_text(pgtick("jobs", "export").out.replace("0 3 * * *", "0 5 * * *"))
+    refused = pgtick("jobs", "apply", str(file))
+    assert refused.code == 1
+    assert "--take-over" in refused.err
+    taken = pgtick("jobs", "apply", str(file), "--take-over")
+    assert (taken.code, taken.err) == (0, "")
+    assert '    schedule: "0 3 * * *" -> "0 5 * * *"' in taken.out
+    assert taken.out.endswith("0 created, 2 updated, 0 unchanged, 0 deleted\n")
+    file.write_text(file.read_text().replace("0 4 * * *", "0 6 * * *"))
+    assert "1 updated, 1 unchanged" in pgtick("jobs", "apply", str(file)).out
+    # The crontab can no longer change them, nor delete them.
+    assert "which says otherwise; change it there\n" in pgtick("import", "crontab", str(crontab)).out
+    crontab.write_text("")
+    pgtick("import", "crontab", str(crontab), "--prune")
+    assert sorted(job["schedule"] for job in jobs_of(db).values()) == ["0 5 * * *", "0 6 * * *"]
+
+
 def test_import_of_a_system_crontab(pgtick: Pgtick) -> None:
     path = str(CRONTABS / "etc/crontab")
     result = pgtick("import", "crontab", path, "--queue-per-user", "--timezone", "Europe/Berlin")
