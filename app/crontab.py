@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from app.jobfile_problems import Problem
     from app.jobfile_yaml import Json
 
-# What these say is for cron, not for the command.
-_CRONS_OWN = frozenset(
-    {"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "CRON_TZ", "RANDOM_DELAY"}
-)
+# What these say is for cron, not for the command, and not followed here.
+_NOT_FOLLOWED = frozenset({"MAILTO", "MAILFROM", "CONTENT_TYPE", "CONTENT_TRANSFER_ENCODING", "RANDOM_DELAY"})
+_CRONS_OWN = _NOT_FOLLOWED | {"CRON_TZ"}
 _DEFAULT_SHELLS = (None, "", "/bin/sh")
 
 # Cron runs a command once, at its minute or not at all, however many are still running, and never stops one;
@@ -141,6 +140,10 @@ def _specs(
                 f"runs as {user}, and a worker started by {me} does not change users",
                 f"--queue-per-user gives it the queue user-{user}, for a worker run by {user}",
             )
+            continue
+        if lacking := entry.lacking.keys() - _NOT_FOLLOWED:
+            line = min(entry.lacking[name] for name in lacking)
+            crontab.refuse(entry.line, f"depends on the variable of line {line}, which was not taken")
             continue
         try:
             arguments = _arguments(entry, timezone=timezone)

@@ -20,6 +20,8 @@ _VARIABLE = re.compile(
     r"""(?:"(?P<double>[^"=]+)"|'(?P<single>[^'=]+)'|(?P<bare>[^\s="'][^\s=]*))\s*=\s*"""
     r"""(?:"(?P<in_double>[^"]*)"|'(?P<in_single>[^']*)'|(?P<plain>[^"'\s].*)?)\s*"""
 )
+# What means to be a variable, whatever is wrong with it.
+_ASSIGNMENT = re.compile(r"""(?:"(?P<double>[^"=]+)"|'(?P<single>[^'=]+)'|(?P<bare>[A-Za-z_]\w*))\s*=""")
 # The dash keeps the log quiet (in cronie). Minutes have no names, so prose is no entry.
 _ENTRY = re.compile(r"-?(?P<schedule>@\S+|[0-9*~]\S*(?:[ \t]+\S+){4})[ \t]+(?P<rest>\S.*)")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\$?")
@@ -37,13 +39,17 @@ _SPOOL = re.compile(r".*/(?:(?:cron|etc)/crontabs|spool/cron|cron/tabs)/[^/]+")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line that runs a command, with the variables that hold for it."""
+    """A line that runs a command, with the variables that hold for it.
+
+    `lacking` are those that could not be read: their names and lines.
+    """
 
     line: int
     schedule: str
     command: str
     user: str | None
     variables: dict[str, str]
+    lacking: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +98,27 @@ def read_crontab(data: bytes, *, path: Path | None = None, system: bool | None =
         line = data.count(b"\n", 0, data.index(b"\r\n")) + 1
         crontab.note(line, "a Windows line end, which cron would hand to the command: left out")
     variables: dict[str, str] = {}
+    lacking: dict[str, int] = {}
     for number, text in enumerate(texts, start=1):
         if text is None:
             crontab.refuse(number, "not UTF-8, or with a zero byte", "save the file as UTF-8")
+            text = lines[number - 1].decode(errors="replace").lstrip(" \t")
+            if match := _ASSIGNMENT.match(text):
+                lacking = {**lacking, _name_of(match): number}
         elif not text or text.startswith("#"):
             continue
         elif match := _VARIABLE.fullmatch(text):
-            name, value = _name_and_value(match)
+            name, value = _name_of(match), _value_of(match)
             variables = {**variables, name: value}
+            lacking = {other: line for other, line in lacking.items() if other != name}
             _remark_on_variable(crontab, number, name, value)
+        elif match := _ASSIGNMENT.match(text):
+            crontab.refuse(
+                number, "not a variable as cron reads it", "put its value, and nothing else, in quotes"
+            )
+            lacking = {**lacking, _name_of(match): number}
         else:
-            _read_entry(crontab, number, text, variables)
+            _read_entry(crontab, number, text, variables, lacking)
     return crontab
 
 
@@ -113,6 +129,8 @@ def _owner(path: Path) -> str | None:
 
 
 def _text(line: bytes) -> str | None:
+    if line.lstrip(b" \t").startswith(b"#"):
+        return "#"  # Nobody reads a comment, whatever its encoding.
     try:
         text = line.removesuffix(b"\r").decode()
     except UnicodeDecodeError:
@@ -120,9 +138,12 @@ def _text(line: bytes) -> str | None:
     return None if "\0" in text else text.removeprefix("\ufeff").lstrip(" \t")
 
 
-def _name_and_value(match: re.Match[str]) -> tuple[str, str]:
-    name = match["double"] or match["single"] or match["bare"] or ""
-    return name, match["in_double"] or match["in_single"] or (match["plain"] or "").rstrip()
+def _name_of(match: re.Match[str]) -> str:
+    return match["double"] or match["single"] or match["bare"] or ""
+
+
+def _value_of(match: re.Match[str]) -> str:
+    return match["in_double"] or match["in_single"] or (match["plain"] or "").rstrip()
 
 
 def _remark_on_variable(crontab: Crontab, line: int, name: str, value: str) -> None:
@@ -136,7 +157,9 @@ def _remark_on_variable(crontab: Crontab, line: int, name: str, value: str) -> N
         crontab.note(line, f"{name} keeps its $ as it is, as in cron: variables are not expanded")
 
 
-def _read_entry(crontab: Crontab, line: int, text: str, variables: dict[str, str]) -> None:
+def _read_entry(
+    crontab: Crontab, line: int, text: str, variables: dict[str, str], lacking: dict[str, int]
+) -> None:
     if _ANACRON.match(text):
         crontab.refuse(line, "a line of an anacrontab (period, delay, name)", "write it as an @daily entry")
         return
@@ -152,7 +175,7 @@ def _read_entry(crontab: Crontab, line: int, text: str, variables: dict[str, str
             hint = "a system crontab names a user before the command; --user reads it without"
             crontab.refuse(line, f'"{user}" is no user with a command behind it', hint)
             return
-    crontab.entries.append(Entry(line, match["schedule"], command, user, variables))
+    crontab.entries.append(Entry(line, match["schedule"], command, user, variables, lacking))
 
 
 def _has_users(texts: Sequence[str | None], path: Path | None) -> bool:

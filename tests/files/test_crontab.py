@@ -209,6 +209,22 @@ def test_the_longest_names_are_names_of_jobs(db: Connection[Any], tmp_path: Path
     assert again.jobs.count("created") == 1
 
 
+@pytest.mark.parametrize("line", [b"PATH=/caf\xe9:/bin", b'CRON_TZ="Europe/Berlin" # ours', b'"A B"=\'x'])
+def test_what_depends_on_a_variable_that_was_not_taken_is_not_taken(db: Connection[Any], line: bytes) -> None:
+    name = line.partition(b"=")[0]
+    report = import_crontab(
+        db, b"0 0 * * * a\n" + line + b"\n0 0 * * * b\n" + name + b"=UTC\n0 0 * * * c\n", system=False
+    )
+    assert sorted(report.taken) == [1, 5]
+    assert [remark.line for remark in report.remarks if remark.refused] == [2, 3]
+    assert report.remarks[1].what == "depends on the variable of line 2, which was not taken"
+
+
+def test_nothing_depends_on_whom_cron_mails(db: Connection[Any]) -> None:
+    report = import_crontab(db, b'MAILTO="ops" # ours\n0 0 * * * a\n', system=False)
+    assert sorted(report.taken) == [2]
+
+
 def test_nothing_is_pruned_while_a_line_cannot_be_read(db: Connection[Any], tmp_path: Path) -> None:
     path = tmp_path / "tab"
 

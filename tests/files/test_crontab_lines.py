@@ -152,6 +152,12 @@ def test_an_entry_without_its_user_is_refused() -> None:
     assert [remark.line for remark in crontab.remarks if remark.refused] == [1, 2]
 
 
+def test_a_comment_may_be_in_any_encoding() -> None:
+    crontab = read_crontab(b"# caf\xe9\n\t#\0\n0 0 * * * a\n", system=False)
+    assert [entry.command for entry in crontab.entries] == ["a"]
+    assert crontab.remarks == []
+
+
 def test_bytes_that_are_no_text_are_refused_by_line() -> None:
     crontab = read_crontab(b"0 0 * * * a\n0 0 * * * \xff\n0 0 * * * b\0\n", system=False)
     assert [entry.command for entry in crontab.entries] == ["a"]
