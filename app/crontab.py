@@ -146,7 +146,7 @@ def _specs(
             crontab.refuse(entry.line, f"depends on the variable of line {line}, which was not taken")
             continue
         try:
-            arguments = _arguments(entry, timezone=timezone)
+            arguments = _arguments(entry, user=user, timezone=timezone)
         except CronFieldError as error:
             crontab.refuse(entry.line, error.what, error.hint)
             continue
@@ -156,7 +156,7 @@ def _specs(
     return specs
 
 
-def _arguments(entry: Entry, *, timezone: str) -> dict[str, Json]:
+def _arguments(entry: Entry, *, user: str, timezone: str) -> dict[str, Json]:
     command, stdin = split_command(entry.command)
     if (len(command) - len(command.rstrip("\\"))) % 2:
         raise CronFieldError(
@@ -170,7 +170,7 @@ def _arguments(entry: Entry, *, timezone: str) -> dict[str, Json]:
         target["stdin"] = stdin
     if env := {name: value for name, value in entry.variables.items() if name not in _CRONS_OWN}:
         target["env"] = dict(env)
-    if home := entry.variables.get("HOME"):
+    if home := entry.variables.get("HOME") or _home(user):
         target["cwd"] = home
     return {
         "job_type": "command",
@@ -179,6 +179,14 @@ def _arguments(entry: Entry, *, timezone: str) -> dict[str, Json]:
         "timezone": entry.variables.get("CRON_TZ") or timezone,
         **_POLICIES,
     }
+
+
+def _home(user: str) -> str | None:
+    """Where cron runs the user's commands; null where the machine does not know the user."""
+    try:
+        return pwd.getpwnam(user).pw_dir
+    except KeyError:
+        return None
 
 
 def _name(origin: str, entry: Entry, occurrence: int) -> str:

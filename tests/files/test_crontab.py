@@ -7,6 +7,7 @@ import pwd
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -185,6 +186,22 @@ def test_a_crontab_in_the_spool_is_its_users(db: Connection[Any], folder: str) -
     # It is what `crontab -l` shows her.
     again = run(None, user="alice", queue_per_user=True, system=False)
     assert (again.taken, again.jobs.count("unchanged")) == (report.taken, 1)
+
+
+def test_commands_run_in_their_users_home(db: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {"alice": "/home/alice", "bob": "/srv/bob"}
+    # Without an entry it raises a KeyError, as homes does.
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: SimpleNamespace(pw_dir=homes[name]))
+    text = b"0 0 * * * bob b\n0 0 * * * carol c\nHOME=/srv/app\n0 0 * * * bob d\n"
+    report = import_crontab(db, text, system=True, user="alice", queue_per_user=True)
+    targets = {line: job["target"] for line, job in by_line(db, report).items()}
+    assert {line: target.get("cwd") for line, target in targets.items()} == {
+        1: "/srv/bob",
+        2: None,
+        4: "/srv/app",
+    }
+    report = import_crontab(db, b"0 0 * * * a\n", system=False, user="alice")
+    assert by_line(db, report)[1]["target"] == {"shell": "a", "cwd": "/home/alice"}
 
 
 def test_pruning_spares_the_other_machines(db: Connection[Any]) -> None:
