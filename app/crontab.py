@@ -79,7 +79,7 @@ def import_crontab(
         # Such a line may be that of a job, mistyped since.
         crontab.note(min(unread), "nothing is pruned while there are lines that cannot be read")
         prune = False
-    user = user or pwd.getpwuid(os.geteuid()).pw_name
+    user = user or _this_user()
     origin = _origin(crontab, path, user=user, host=host or socket.gethostname())
     named = _named(origin, crontab.entries)
     specs = _specs(crontab, named, me=user, timezone=timezone, queue_per_user=queue_per_user)
@@ -179,6 +179,15 @@ def _arguments(entry: Entry, *, user: str, timezone: str) -> dict[str, Json]:
         "timezone": entry.variables.get("CRON_TZ") or timezone,
         **_POLICIES,
     }
+
+
+def _this_user() -> str:
+    """The name of who runs this; its number where it has none, as in many containers."""
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _home(user: str) -> str | None:

@@ -96,6 +96,8 @@ def run(command: click.Command, args: list[str] | None = None, *, prog_name: str
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _fail(_one_line(what))
+    except UnicodeError as error:
+        return _fail(f"an argument, a variable or a file is not UTF-8: {_one_line(str(error))}")
 
 
 def _fail(message: str, *, code: int = FAILED) -> int:

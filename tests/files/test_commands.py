@@ -16,7 +16,7 @@ import pytest
 from psycopg import Connection
 
 from app.cli import main
-from tests.files.support import CRONTABS, jobs_of
+from tests.files.support import CRONTABS, jobs_of, writes_of
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 JOBS = """version: 1
@@ -217,6 +217,24 @@ def test_a_job_file_from_a_pipe_must_have_a_name(pgtick: Pgtick, pipe: Callable[
     named = JOBS + "name: shop\n"
     assert "2 created" in pgtick("jobs", "apply", pipe(named)).out
     assert "2 unchanged" in pgtick("jobs", "apply", pipe(named)).out
+
+
+def test_arguments_that_are_no_text_are_one_line(
+    applied: Pgtick, tmp_path: Path, db: Connection[Any]
+) -> None:
+    crontab, file = (tmp_path / os.fsdecode(name) for name in (b"tab\xff", b"jobs\xff.yaml"))
+    crontab.write_text("@daily echo hi\n")
+    file.write_text(JOBS)
+    before = writes_of(db)
+    for args in (
+        ("jobs", "show", "\udcff"),
+        ("jobs", "apply", str(file)),
+        ("import", "crontab", str(crontab)),
+    ):
+        result = applied(*args)
+        assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+        assert "not UTF-8" in result.err
+    assert writes_of(db) == before
 
 
 def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:

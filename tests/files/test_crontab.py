@@ -204,6 +204,16 @@ def test_commands_run_in_their_users_home(db: Connection[Any], monkeypatch: pyte
     assert by_line(db, report)[1]["target"] == {"shell": "a", "cwd": "/home/alice"}
 
 
+def test_a_user_without_a_name_is_called_by_number(
+    db: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_234_567_890)
+    report = import_crontab(db, b"0 0 * * * a\n", system=False, host="web1", queue_per_user=True)
+    job = by_line(db, report)[1]
+    assert job["name"].startswith("1234567890@web1:a-")
+    assert (job["queue"], job["target"]) == ("user-1234567890", {"shell": "a"})
+
+
 def test_pruning_spares_the_other_machines(db: Connection[Any]) -> None:
     path = Path("/etc/cron.d/backup")
 
