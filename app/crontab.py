@@ -158,10 +158,6 @@ def _specs(
 
 def _arguments(entry: Entry, *, user: str, timezone: str) -> dict[str, Json]:
     command, stdin = split_command(entry.command)
-    if (len(command) - len(command.rstrip("\\"))) % 2:
-        raise CronFieldError(
-            "ends in a backslash, and cron has no continuation lines", "write the command in one line"
-        )
     shell = entry.variables.get("SHELL")
     target: dict[str, Json] = {"shell": command}
     if shell not in _DEFAULT_SHELLS:

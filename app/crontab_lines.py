@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from app.crontab_fields import split_command
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -175,6 +177,11 @@ def _read_entry(
             hint = "a system crontab names a user before the command; --user reads it without"
             crontab.refuse(line, f'"{user}" is no user with a command behind it', hint)
             return
+    shell, _ = split_command(command)
+    if (len(shell) - len(shell.rstrip("\\"))) % 2:
+        hint = "write the command in one line"
+        crontab.refuse(line, "ends in a backslash, and cron has no continuation lines", hint)
+        return
     crontab.entries.append(Entry(line, match["schedule"], command, user, variables, lacking))
 
 

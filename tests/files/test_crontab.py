@@ -264,6 +264,9 @@ def test_nothing_is_pruned_while_a_line_cannot_be_read(db: Connection[Any], tmp_
     assert mistyped.jobs.orphans == (first.taken[2],)
     assert [(remark.line, remark.refused) for remark in mistyped.remarks] == [(2, True), (2, False)]
     assert "nothing is pruned" in mistyped.remarks[1].what
+    # The second line of these is a variable, to cron.
+    run("0 1 * * * a\n0 2 * * * b \\\n    --to=c\n")
+    assert set(jobs_of(db)) == set(first.taken.values())
     run("0 1 * * * a\n")
     assert set(jobs_of(db)) == {first.taken[1]}
 
