@@ -34,23 +34,31 @@ class JobFile:
 
 
 def apply_file(
-    conn: psycopg.Connection[Any], path: str | Path, *, dry_run: bool = False, prune: bool = False
+    conn: psycopg.Connection[Any],
+    path: str | Path,
+    *,
+    dry_run: bool = False,
+    prune: bool = False,
+    take_over: bool = False,
 ) -> Report:
     """Creates and updates the file's jobs in one transaction; a dry run only tells what it would do.
 
-    With `prune`, jobs that this file created and no longer names are deleted. Raises JobFileError, with every
-    problem that it has, when anything in the file is wrong; nothing is changed then.
+    With `prune`, jobs that this file created and no longer names are deleted. With `take_over`, those that it
+    names are its own from now on, whoever made them. Raises JobFileError, with every problem that it has,
+    when anything in the file is wrong; nothing is changed then.
     """
     path = Path(path)
     file = read_file(path)
     if file.problems:
         # The jobs that could be read are tried all the same, so that one run tells all there is to correct.
         try:
-            sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=True)
+            sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=True, take_over=take_over)
         except JobFileError as error:
             raise JobFileError(str(path), [*file.problems, *error.problems]) from None
         raise JobFileError(str(path), file.problems)
-    return sync(conn, file.jobs, file=str(path), mark=file.mark, dry_run=dry_run, prune=prune)
+    return sync(
+        conn, file.jobs, file=str(path), mark=file.mark, dry_run=dry_run, prune=prune, take_over=take_over
+    )
 
 
 def read_file(path: Path) -> JobFile:
@@ -60,16 +68,19 @@ def read_file(path: Path) -> JobFile:
     root, problems = read_yaml(data)
     reader = _Reader(problems)
     jobs: list[JobSpec] = []
-    name = place_of(path)
+    name = None
     if root is None and not problems:
         reader.refuse(1, "the file is empty", 'begin with "version: 1" and "jobs:"')
     elif root is not None and not isinstance(root.value, dict):
         reader.refuse(root.line, f"the file is {root.kind()}", 'begin with "version: 1" and "jobs:"')
     elif root is not None:
         entries = reader.mapping(root)
-        name = reader.file_name(entries.get("name")) or name
+        name = reader.file_name(entries.get("name"))
+        if "name" not in entries and not path.is_file():
+            # What it is called is a number that the next run would not know again.
+            reader.refuse(1, "this is no file, so nothing says what its jobs belong to", 'write "name: …"')
         jobs = reader.jobs(entries)
-    return JobFile(f"file:{name}", tuple(jobs), tuple(reader.problems))
+    return JobFile(f"file:{name or place_of(path)}", tuple(jobs), tuple(reader.problems))
 
 
 class _Reader:
@@ -174,12 +185,13 @@ class _Reader:
                 self.refuse(node.line, f"{name} is empty", "give it a value, or remove the line")
             return None
         if kind == "integer":
-            if not isinstance(node.value, int) or node.value not in _INTEGER_RANGE:
+            # By its type: true is an int to Python.
+            if type(node.value) is not int or node.value not in _INTEGER_RANGE:
                 self.refuse(node.line, f"{name} is not a whole number in range", "write digits, no quotes")
             return node.plain()
         if kind == "tags":
             return self._tags(node)
-        if kind == "length" and isinstance(node.value, int | float):
+        if kind == "length" and type(node.value) in (int, float):
             self.refuse(node.line, f"{name} has no unit", f"write for example {node.value} seconds")
             return None
         text = self._text(name, node)

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from app.jobfile_problems import printable
-from app.jobfile_spec import DEFAULTS, MARKS, readable
+from app.jobfile_spec import DEFAULTS, MARKS, marks_of, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,12 +32,19 @@ def _job_lines(job: JobChange) -> Iterator[str]:
         yield f"{_SIGNS[job.action]} {job.name}"
     for change in job.changes:
         before, after = _show(change.field, change.before), _show(change.field, change.after)
+        managers = _managers(change.before), _managers(change.after)
+        if job.action == "updated" and change.field == "tags" and managers[0] != managers[1]:
+            yield f"    managed by: {managers[0]} -> {managers[1]}"
         if job.action == "updated" and before != after:
             yield f"    {change.field}: {before} -> {after}"
         elif job.action == "created" and after != _show(change.field, DEFAULTS.get(change.field)):
             yield f"    {change.field}: {after}"
     for warning in job.warnings:
         yield f"! {job.name}: {warning}"
+
+
+def _managers(tags: Json) -> str:
+    return ", ".join(marks_of(map(str, tags)) if isinstance(tags, list) else ()) or "none"
 
 
 def _show(field: str, value: Json) -> str:

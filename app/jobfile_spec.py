@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from app.jobfile_yaml import Json
@@ -74,6 +74,11 @@ DEFAULTS: dict[str, Json] = {
 MARKS = ("file:", "crontab:")
 
 
+def marks_of(tags: Iterable[str]) -> list[str]:
+    """Those of the tags that say which file manages the job."""
+    return [tag for tag in tags if tag.startswith(MARKS)]
+
+
 @dataclass(frozen=True, slots=True)
 class JobSpec:
     """One job of a file: the arguments of scheduler.put_job, and the line of each."""
@@ -94,5 +99,11 @@ def readable(field: str, value: Json) -> Json:
 
 def place_of(path: Path) -> str:
     """The file's name under its directory's: the same wherever there is a copy, and at most 80 letters."""
-    place = "/".join(path.resolve().parts[-2:]).lstrip("/")
-    return place if len(place) <= 80 else f"{place[:71]}-{hashlib.sha256(place.encode()).hexdigest()[:8]}"
+    return shortened("/".join(path.resolve().parts[-2:]).lstrip("/"), 80)
+
+
+def shortened(text: str, length: int) -> str:
+    """The text in at most so many letters, and still another one than that of any other text."""
+    if len(text) <= length:
+        return text
+    return f"{text[: length - 9]}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"

@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from app.jobfile_problems import JobFileError, Problem
-from app.jobfile_spec import COMPARED, MARKS, JobSpec
+from app.jobfile_spec import COMPARED, JobSpec, marks_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,13 +77,14 @@ def sync(
     prune: bool = False,
     keep: Iterable[str] = (),
     keep_going: Callable[[Problem], None] | None = None,
+    take_over: bool = False,
 ) -> Report:
     """Gives every job its definition, or none: raises JobFileError with all that the database refused.
 
     With `keep_going`, what is refused is handed to it and the others are done. `keep` names further jobs that
-    are no orphans of this file.
+    are no orphans of this file. With `take_over`, every job gets the mark, whoever made it.
     """
-    run = _Sync(conn, file=file, mark=mark)
+    run = _Sync(conn, file=file, mark=mark, take_over=take_over)
     with conn.transaction(force_rollback=dry_run):
         # Lengths as people write them, times in UTC: the form in which a definition is compared and shown.
         conn.execute("select set_config('intervalstyle', 'postgres_verbose', true)")
@@ -101,10 +102,11 @@ class _DisagreementError(Exception):
 
 
 class _Sync:
-    def __init__(self, conn: psycopg.Connection[Any], *, file: str, mark: str) -> None:
+    def __init__(self, conn: psycopg.Connection[Any], *, file: str, mark: str, take_over: bool) -> None:
         self._conn = conn
         self._file = file
         self._mark = mark
+        self._take_over = take_over
         self.problems: list[Problem] = []
 
     def all(self, specs: Sequence[JobSpec], *, prune: bool, keep: set[str], dry_run: bool) -> Report:
@@ -145,7 +147,7 @@ class _Sync:
     def _put(self, spec: JobSpec, old: Mapping[str, Any] | None, warnings: list[str]) -> bool:
         """Whether the database took the job; if not, the reason is among the problems."""
         # A job keeps the mark that it has. One made by hand gets none: it is never pruned.
-        marks = [self._mark] if old is None else [tag for tag in old["tags"] if tag.startswith(MARKS)]
+        marks = [self._mark] if old is None or self._take_over else marks_of(old["tags"])
         own_tags = spec.arguments.get("tags")
         tags = [*(own_tags if isinstance(own_tags, list) else ()), *marks]
         arguments: dict[str, Any] = {"name": spec.name, **spec.arguments, "tags": tags}
@@ -162,7 +164,10 @@ class _Sync:
         except _NOT_THE_JOBS_FAULT:
             raise
         except _DisagreementError as error:
-            self._refuse(spec, f'is managed by "{error}", which says otherwise', "change it there")
+            hint = "change it there"
+            if self._mark.startswith("file:"):
+                hint += ", or give it to this file with --take-over"
+            self._refuse(spec, f'is managed by "{error}", which says otherwise', hint)
             return False
         except psycopg.Error as error:
             self._refuse_error(spec, error)

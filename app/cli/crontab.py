@@ -24,6 +24,7 @@ def import_() -> None:
 @click.option("--system/--user", default=None, help="With a user column, or without.  [default: find out]")
 @click.option("--timezone", help="Zone of the schedules, where no CRON_TZ says it.  [default: UTC]")
 @click.option("--queue-per-user", is_flag=True, help="Put the jobs of user U into the queue user-U.")
+@click.option("--host", help="Machine whose crontab this is.  [default: this one]")
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--prune", is_flag=True, help="Delete the jobs of lines that are gone since the last import.")
 def crontab(
@@ -32,6 +33,7 @@ def crontab(
     system: bool | None,
     timezone: str | None,
     queue_per_user: bool,
+    host: str | None,
     dry_run: bool,
     prune: bool,
 ) -> None:
@@ -44,10 +46,11 @@ def crontab(
     from app.jobfile_report import report_lines
     from app.jobfile_yaml import MAX_BYTES
 
-    path = None if str(file) == "-" else file
+    # A pipe, as <(crontab -l) makes one, is called otherwise each time: it is standard input by another name.
+    path = file if str(file) != "-" and file.is_file() else None
     if prune and path is None:
         raise click.UsageError("--prune needs a file: standard input does not tell whose jobs may go")
-    data = sys.stdin.buffer.read(MAX_BYTES + 1) if path is None else _read(path, MAX_BYTES + 1)
+    data = _read(file, MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise click.ClickException(f"{file} is larger than {MAX_BYTES} bytes; split it")
     with connect() as conn:
@@ -58,6 +61,7 @@ def crontab(
             system=system,
             timezone=timezone or "UTC",
             queue_per_user=queue_per_user,
+            host=host,
             dry_run=dry_run,
             prune=prune,
         )
@@ -71,8 +75,10 @@ def crontab(
         raise click.ClickException(f"{file}: {refused} line(s) could not be taken, see above")
 
 
-def _read(path: Path, size: int) -> bytes:
-    with path.open("rb") as stream:
+def _read(file: Path, size: int) -> bytes:
+    if str(file) == "-":
+        return sys.stdin.buffer.read(size)
+    with file.open("rb") as stream:
         return stream.read(size)
 
 

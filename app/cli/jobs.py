@@ -23,7 +23,8 @@ def jobs() -> None:
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
 @click.option("--prune", is_flag=True, help="Delete jobs that this file made and no longer names.")
-def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
+@click.option("--take-over", is_flag=True, help="Make the jobs that it names its own, whoever made them.")
+def apply(file: Path, *, dry_run: bool, prune: bool, take_over: bool) -> None:
     """Create and update the jobs of a YAML FILE: all of them, or none if anything in it is wrong."""
     from app.db import connect
     from app.jobfile import apply_file
@@ -32,7 +33,7 @@ def apply(file: Path, *, dry_run: bool, prune: bool) -> None:
 
     try:
         with connect() as conn:
-            report = apply_file(conn, file, dry_run=dry_run, prune=prune)
+            report = apply_file(conn, file, dry_run=dry_run, prune=prune, take_over=take_over)
     except JobFileError as error:
         for problem in error.problems:
             click.echo(problem.render(error.file), err=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from uuid import uuid4
@@ -13,8 +16,9 @@ import pytest
 from psycopg import Connection
 
 from app.cli import main
-from tests.files.support import CRONTABS, jobs_of
+from tests.files.support import CRONTABS, jobs_of, writes_of
 
+ME = pwd.getpwuid(os.geteuid()).pw_name
 JOBS = """version: 1
 jobs:
   nightly: {schedule: "0 3 * * *", sql: select 1}
@@ -181,21 +185,94 @@ def test_mistakes_are_one_line(applied: Pgtick, args: tuple[str, ...], code: int
     assert words in result.err
 
 
+@pytest.fixture
+def pipe() -> Iterator[Callable[[str], str]]:
+    """Makes what <(…) is in a shell: the path of a pipe that holds a text and ends."""
+    ends = []
+
+    def open_pipe(text: str) -> str:
+        out, into = os.pipe()
+        ends.append(out)
+        os.write(into, text.encode())
+        os.close(into)
+        return f"/dev/fd/{out}"
+
+    yield open_pipe
+    for end in ends:
+        os.close(end)
+
+
+def test_a_pipe_is_standard_input(pgtick: Pgtick, pipe: Callable[[str], str]) -> None:
+    text = "@daily echo hi\n"
+    assert "1 created" in pgtick("import", "crontab", pipe(text)).out
+    assert "1 unchanged" in pgtick("import", "crontab", pipe(text)).out
+    assert "--prune needs a file" in pgtick("import", "crontab", pipe(text), "--prune").err
+
+
+def test_a_job_file_from_a_pipe_must_have_a_name(pgtick: Pgtick, pipe: Callable[[str], str]) -> None:
+    path = pipe(JOBS)
+    result = pgtick("jobs", "apply", path)
+    assert (result.code, result.out) == (1, "")
+    assert result.err.splitlines()[0].startswith(f"{path}:1: this is no file, ")
+    named = JOBS + "name: shop\n"
+    assert "2 created" in pgtick("jobs", "apply", pipe(named)).out
+    assert "2 unchanged" in pgtick("jobs", "apply", pipe(named)).out
+
+
+def test_arguments_that_are_no_text_are_one_line(
+    applied: Pgtick, tmp_path: Path, db: Connection[Any]
+) -> None:
+    crontab, file = (tmp_path / os.fsdecode(name) for name in (b"tab\xff", b"jobs\xff.yaml"))
+    crontab.write_text("@daily echo hi\n")
+    file.write_text(JOBS)
+    before = writes_of(db)
+    for args in (
+        ("jobs", "show", "\udcff"),
+        ("jobs", "apply", str(file)),
+        ("import", "crontab", str(crontab)),
+    ):
+        result = applied(*args)
+        assert (result.code, result.out, result.err.count("\n")) == (1, "", 1)
+        assert "not UTF-8" in result.err
+    assert writes_of(db) == before
+
+
 def test_import_tells_line_by_line(pgtick: Pgtick, db: Connection[Any]) -> None:
     path = str(CRONTABS / "people/backup")
     dry = pgtick("import", "crontab", path, "--dry-run")
     assert jobs_of(db) == {}
-    result = pgtick("import", "crontab", path)
+    result = pgtick("import", "crontab", path, "--host", "web1")
     assert dry.code == result.code == 1
     assert result.err == f"pgtick: {path}: 7 line(s) could not be taken, see above\n"
     lines = result.out.splitlines()
     assert lines[0] == f"{path}: read as a user's crontab; --system or --user says otherwise"
-    assert any(line.startswith(f"{path}:8: taken as people/backup:tar-zcf-") for line in lines)
+    assert any(line.startswith(f"{path}:8: taken as {ME}@web1:people/backup:tar-zcf-") for line in lines)
     assert any(
         line.startswith(f"{path}:13: not taken: @reboot runs when the machine starts") for line in lines
     )
     assert any(line.startswith(f"{path}:2: note: MAILTO is not supported") for line in lines)
     assert lines[-1] == "15 created, 0 updated, 0 unchanged, 0 deleted"
+
+
+def test_from_a_crontab_to_a_job_file(pgtick: Pgtick, tmp_path: Path, db: Connection[Any]) -> None:
+    crontab, file = tmp_path / "tab", tmp_path / "jobs.yaml"
+    crontab.write_text("0 3 * * * echo hi\n0 4 * * * echo ho\n")
+    pgtick("import", "crontab", str(crontab))
+    file.write_text(pgtick("jobs", "export").out.replace("0 3 * * *", "0 5 * * *"))
+    refused = pgtick("jobs", "apply", str(file))
+    assert refused.code == 1
+    assert "--take-over" in refused.err
+    taken = pgtick("jobs", "apply", str(file), "--take-over")
+    assert (taken.code, taken.err) == (0, "")
+    assert '    schedule: "0 3 * * *" -> "0 5 * * *"' in taken.out
+    assert taken.out.endswith("0 created, 2 updated, 0 unchanged, 0 deleted\n")
+    file.write_text(file.read_text().replace("0 4 * * *", "0 6 * * *"))
+    assert "1 updated, 1 unchanged" in pgtick("jobs", "apply", str(file)).out
+    # The crontab can no longer change them, nor delete them.
+    assert "which says otherwise; change it there\n" in pgtick("import", "crontab", str(crontab)).out
+    crontab.write_text("")
+    pgtick("import", "crontab", str(crontab), "--prune")
+    assert sorted(job["schedule"] for job in jobs_of(db).values()) == ["0 5 * * *", "0 6 * * *"]
 
 
 def test_import_of_a_system_crontab(pgtick: Pgtick) -> None:
@@ -211,7 +288,7 @@ def test_import_from_standard_input(
     pgtick: Pgtick, monkeypatch: pytest.MonkeyPatch, db: Connection[Any]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"@daily echo hi\n")))
-    result = pgtick("import", "crontab", "-")
+    result = pgtick("import", "crontab", "-", "--host", "web1")
     assert result.code == 0
     assert "read in UTC" in result.out
-    assert [name.startswith("stdin:echo-hi-") for name in jobs_of(db)] == [True]
+    assert [name.startswith(f"{ME}@web1:echo-hi-") for name in jobs_of(db)] == [True]

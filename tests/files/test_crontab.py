@@ -7,6 +7,7 @@ import pwd
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ ME = pwd.getpwuid(os.geteuid()).pw_name
 
 def imported(db: Connection[Any], name: str, **options: Any) -> CrontabReport:
     path = CRONTABS / name
-    return import_crontab(db, path.read_bytes(), path=path, **options)
+    return import_crontab(db, path.read_bytes(), path=path, host="web1", **options)
 
 
 def by_line(db: Connection[Any], report: CrontabReport) -> dict[int, dict[str, Any]]:
@@ -39,7 +40,7 @@ def test_the_systems_crontab(db: Connection[Any]) -> None:
         10: "52 6 1 * *",
     }
     job = jobs[7]
-    assert job["name"].startswith("etc/crontab:cd-run-parts-report-etc-cron-hourly-")
+    assert job["name"].startswith("web1:etc/crontab:cd-run-parts-report-etc-cron-hourly-")
     assert (job["job_type"], job["queue"], job["timezone"]) == ("command", "user-root", "UTC")
     assert job["target"]["shell"] == "cd / && run-parts --report /etc/cron.hourly"
     assert job["target"]["env"]["SHELL"] == "/bin/sh"
@@ -150,6 +151,133 @@ def test_edited_and_imported_again(db: Connection[Any], tmp_path: Path) -> None:
     assert set(jobs_of(db)) == {first.taken[1], first.taken[3]}
     run("0 9 * * * a\n", prune=True)
     assert set(jobs_of(db)) == {first.taken[1]}
+
+
+def test_each_user_and_each_machine_has_a_crontab_of_its_own(db: Connection[Any]) -> None:
+    def run(schedule: str, **who: Any) -> CrontabReport:
+        report = import_crontab(db, f"{schedule} backup-all\n".encode(), system=False, **who)
+        assert report.jobs.orphans == ()
+        return report
+
+    run("0 1 * * *", user="alice", host="web1")
+    run("0 2 * * *", user="bob", host="web1")
+    run("0 3 * * *", user="alice", host="web2")
+    assert {name.rpartition("-")[0]: job["schedule"] for name, job in jobs_of(db).items()} == {
+        "alice@web1:backup-all": "0 1 * * *",
+        "bob@web1:backup-all": "0 2 * * *",
+        "alice@web2:backup-all": "0 3 * * *",
+    }
+    assert run("0 9 * * *", user="bob", host="web1").jobs.count("updated") == 1
+
+
+@pytest.mark.parametrize("folder", ["cron/crontabs", "cron", "cron/tabs"])
+def test_a_crontab_in_the_spool_is_its_users(db: Connection[Any], folder: str) -> None:
+    path, text = Path("/var/spool", folder, "alice"), b"0 1 * * * root backup-all\n"
+
+    def run(path: Path | None, **options: Any) -> CrontabReport:
+        return import_crontab(db, text, path=path, host="web1", **options)
+
+    refused = run(path, user="root")
+    assert (refused.system, refused.taken) == (False, {})
+    assert "runs as alice" in refused.remarks[0].what
+    report = run(path, user="root", queue_per_user=True)
+    job = by_line(db, report)[1]
+    assert (job["queue"], job["target"]["shell"]) == ("user-alice", "root backup-all")
+    # It is what `crontab -l` shows her.
+    again = run(None, user="alice", queue_per_user=True, system=False)
+    assert (again.taken, again.jobs.count("unchanged")) == (report.taken, 1)
+
+
+def test_commands_run_in_their_users_home(db: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    homes = {"alice": "/home/alice", "bob": "/srv/bob"}
+    # Without an entry it raises a KeyError, as homes does.
+    monkeypatch.setattr(pwd, "getpwnam", lambda name: SimpleNamespace(pw_dir=homes[name]))
+    text = b"0 0 * * * bob b\n0 0 * * * carol c\nHOME=/srv/app\n0 0 * * * bob d\n"
+    report = import_crontab(db, text, system=True, user="alice", queue_per_user=True)
+    targets = {line: job["target"] for line, job in by_line(db, report).items()}
+    assert {line: target.get("cwd") for line, target in targets.items()} == {
+        1: "/srv/bob",
+        2: None,
+        4: "/srv/app",
+    }
+    report = import_crontab(db, b"0 0 * * * a\n", system=False, user="alice")
+    assert by_line(db, report)[1]["target"] == {"shell": "a", "cwd": "/home/alice"}
+
+
+def test_a_user_without_a_name_is_called_by_number(
+    db: Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1_234_567_890)
+    report = import_crontab(db, b"0 0 * * * a\n", system=False, host="web1", queue_per_user=True)
+    job = by_line(db, report)[1]
+    assert job["name"].startswith("1234567890@web1:a-")
+    assert (job["queue"], job["target"]) == ("user-1234567890", {"shell": "a"})
+
+
+def test_pruning_spares_the_other_machines(db: Connection[Any]) -> None:
+    path = Path("/etc/cron.d/backup")
+
+    def run(text: str, **who: Any) -> CrontabReport:
+        return import_crontab(db, text.encode(), path=path, queue_per_user=True, prune=True, **who)
+
+    first = run("0 1 * * * root backup-all\n", user="root", host="web1")
+    second = run("0 1 * * * root backup-some\n", user="root", host="web2")
+    assert set(jobs_of(db)) == {first.taken[1], second.taken[1]}
+    # On one machine, a system crontab is the same one whoever imports it.
+    assert run("0 1 * * * root backup-all\n", user="alice", host="web1").jobs.count("unchanged") == 1
+
+
+def test_the_longest_names_are_names_of_jobs(db: Connection[Any], tmp_path: Path) -> None:
+    path = tmp_path / ("d" * 100) / ("f" * 100)
+    command = b"0 0 * * * " + b"x" * 100 + b"\n"
+    report = import_crontab(db, command, path=path, user="u" * 32, host="h" * 64)
+    assert report.complete
+    again = import_crontab(db, command, path=path, user="u" * 31 + "v", host="h" * 64)
+    assert again.jobs.count("created") == 1
+
+
+@pytest.mark.parametrize("line", [b"PATH=/caf\xe9:/bin", b'CRON_TZ="Europe/Berlin" # ours', b'"A B"=\'x'])
+def test_what_depends_on_a_variable_that_was_not_taken_is_not_taken(db: Connection[Any], line: bytes) -> None:
+    name = line.partition(b"=")[0]
+    report = import_crontab(
+        db, b"0 0 * * * a\n" + line + b"\n0 0 * * * b\n" + name + b"=UTC\n0 0 * * * c\n", system=False
+    )
+    assert sorted(report.taken) == [1, 5]
+    assert [remark.line for remark in report.remarks if remark.refused] == [2, 3]
+    assert report.remarks[1].what == "depends on the variable of line 2, which was not taken"
+
+
+def test_nothing_depends_on_whom_cron_mails(db: Connection[Any]) -> None:
+    report = import_crontab(db, b'MAILTO="ops" # ours\n0 0 * * * a\n', system=False)
+    assert sorted(report.taken) == [2]
+
+
+def test_nothing_is_pruned_while_a_line_cannot_be_read(db: Connection[Any], tmp_path: Path) -> None:
+    path = tmp_path / "tab"
+
+    def run(text: str) -> CrontabReport:
+        return import_crontab(db, text.encode(), path=path, prune=True)
+
+    first = run("0 1 * * * a\n0 2 * * * b\n")
+    mistyped = run("0 1 * * * a\n0 2 * * b\n")
+    assert set(jobs_of(db)) == set(first.taken.values())
+    assert mistyped.jobs.orphans == (first.taken[2],)
+    assert [(remark.line, remark.refused) for remark in mistyped.remarks] == [(2, True), (2, False)]
+    assert "nothing is pruned" in mistyped.remarks[1].what
+    # The second line of these is a variable, to cron.
+    run("0 1 * * * a\n0 2 * * * b \\\n    --to=c\n")
+    assert set(jobs_of(db)) == set(first.taken.values())
+    run("0 1 * * * a\n")
+    assert set(jobs_of(db)) == {first.taken[1]}
+
+
+def test_cron_has_no_continuation_lines(db: Connection[Any]) -> None:
+    text = b"0 5 * * * rsync -a /src \\\n    /dst\n0 6 * * * echo \\\\\n0 7 * * * cat%x\\\n"
+    report = import_crontab(db, text, system=False)
+    assert sorted(report.taken) == [3, 4]
+    refused = {remark.line: remark.what for remark in report.remarks if remark.refused}
+    assert sorted(refused) == [1, 2]
+    assert "cron has no continuation lines" in refused[1]
 
 
 def test_files_of_the_same_name_are_kept_apart(db: Connection[Any], tmp_path: Path) -> None:

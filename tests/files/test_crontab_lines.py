@@ -134,6 +134,10 @@ def test_a_variable_holds_for_the_lines_below_it() -> None:
         ("* * * * * echo root\n", False),
         ("* * * * * root\n", False),
         ("* * * * * sync\n* * * * * git fetch\n", False),
+        ("0 3 * * * mysql -u root -e 'optimize table t'\n", False),
+        ("0 3 * * * nginx -s reload\n0 4 * * * mail -s report root < report\n", False),
+        ("@daily backup --all\n@daily backup /srv\n", False),
+        ("@daily root -l -b -q macro.C\n", False),
         ("A=b\n# nothing here\n", False),
         ("", False),
     ],
@@ -146,6 +150,12 @@ def test_an_entry_without_its_user_is_refused() -> None:
     crontab = read("0 0 * * * /bin/x --flag\n0 1 * * * root\n", system=True)
     assert crontab.entries == []
     assert [remark.line for remark in crontab.remarks if remark.refused] == [1, 2]
+
+
+def test_a_comment_may_be_in_any_encoding() -> None:
+    crontab = read_crontab(b"# caf\xe9\n\t#\0\n0 0 * * * a\n", system=False)
+    assert [entry.command for entry in crontab.entries] == ["a"]
+    assert crontab.remarks == []
 
 
 def test_bytes_that_are_no_text_are_refused_by_line() -> None:

@@ -167,7 +167,29 @@ def test_two_files_do_not_fight_over_a_job(db: Connection[Any], write: Write) ->
     same = write("version: 1\nname: b\njobs: {x: {sql: select 1}}\n", "b.yaml")
     assert [job.action for job in apply_file(db, same, prune=True).jobs] == ["unchanged"]
     other = write("version: 1\nname: b\njobs: {x: {sql: select 2}}\n", "b.yaml")
-    assert refused(db, other) == ['f:3: x: is managed by "file:a", which says otherwise; change it there']
+    assert refused(db, other) == [
+        'f:3: x: is managed by "file:a", which says otherwise; '
+        "change it there, or give it to this file with --take-over"
+    ]
+
+
+def test_a_file_takes_over(db: Connection[Any], write: Write) -> None:
+    db.execute("select scheduler.create_job(name => 'hand', job_type => 'sql', target => '\"select 1\"')")
+    text = "version: 1\njobs:\n  hand: {sql: select 1}\n  x: {sql: select 1, tags: [t]}\n"
+    apply_file(db, write(text))
+    # It gets a name, and with it another mark.
+    named = write(text.replace("1\njobs", "1\nname: shop\njobs") + "  y: {sql: select 1}\n")
+    report = apply_file(db, named, take_over=True)
+    assert list(report_lines(report))[:2] == ["~ hand", "    managed by: none -> file:shop"]
+    assert {name: job["tags"] for name, job in jobs_of(db).items()} == {
+        "hand": ["file:shop"],
+        "x": ["t", "file:shop"],
+        "y": ["file:shop"],
+    }
+    assert {job.action for job in apply_file(db, named).jobs} == {"unchanged"}
+    named.write_text("version: 1\nname: shop\njobs:\n  x: {sql: select 2}\n")
+    assert apply_file(db, named, prune=True).count("deleted") == 2
+    assert set(jobs_of(db)) == {"x"}
 
 
 def test_what_people_pause_stays_paused_unless_the_file_says(db: Connection[Any], write: Write) -> None:
@@ -327,6 +349,12 @@ def test_the_databases_refusals_find_their_lines(db: Connection[Any], write: Wri
         ("version: 1\njobs: []\n", "f:2: here is a list, not a mapping"),
         ("version: 1\njobs:\n  a: {sql: x}\n  a: {sql: y}\n", 'f:4: "a" is written twice'),
         ("version: 1\njobs:\n  a: {sql: x, max_attempts: }\n", "f:3: a: max_attempts is empty"),
+        ("version: 1\njobs:\n  a: {sql: x, priority: true}\n", "f:3: a: priority is not a whole number"),
+        (
+            "version: 1\njobs:\n  a: {sql: x, misfire_cap: false}\n",
+            "f:3: a: misfire_cap is not a whole number",
+        ),
+        ("version: 1\njobs:\n  a: {sql: x, timeout: true}\n", "f:3: a: timeout is true or false, not text"),
         ("version: 1\njobs:\n  a: {sql: x, schedule: 5}\n", "f:3: a: schedule is a number, not text"),
         ('version: 1\njobs:\n  " ": {sql: x}\n', "f:3:  : invalid job name"),
         ("version: 1\njobs:\n  a: {sql: x, payload: {b: 1}}\n  b: {sql: ''}\n", "f:4: b: "),
