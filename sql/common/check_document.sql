@@ -8,9 +8,7 @@ as $$
 -- more than 1000 digits, which a few bytes can hold, and which no other language takes. (\u0000
 -- and malformed JSON never get here: the type jsonb refuses them.)
 begin
-    -- A document this small can be none of these: most end here.
-    if document is null
-       or pg_column_size(document) < 130 and octet_length(document::text) <= 1000 then
+    if scheduler_internal.may_be_too_much(document) is not true then
         return;
     end if;
     if octet_length(document::text) > 1048576 then

@@ -29,8 +29,7 @@ begin
     begin
         perform scheduler_internal.check_document('payload', e.item -> 'payload')
         from jsonb_array_elements(items) e(item)
-        where pg_column_size(e.item -> 'payload') >= 130
-           or octet_length((e.item -> 'payload')::text) > 1000;
+        where scheduler_internal.may_be_too_much(e.item -> 'payload');
     exception when data_exception then
         v_wrong_payload := true;  -- which one, they are asked one by one
     end;
@@ -43,9 +42,7 @@ begin
         union all
         select e.position - 1, null, e.item -> 'payload'
         from jsonb_array_elements(items) with ordinality e(item, position)
-        where v_wrong_payload
-          and (pg_column_size(e.item -> 'payload') >= 130
-               or octet_length((e.item -> 'payload')::text) > 1000)
+        where v_wrong_payload and scheduler_internal.may_be_too_much(e.item -> 'payload')
         order by index
     loop
         begin

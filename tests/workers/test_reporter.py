@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -27,6 +28,10 @@ class Written:
         self.values: list[tuple[UUID, str]] = []
         self.failures = 0
         self.refused = ""
+
+    def has(self, count: int) -> bool:
+        """Whether so many were written."""
+        return len(self.values) == count
 
     async def report_progress(
         self, _: Any, *, worker_id: UUID, execution_id: UUID, attempt: int, progress: str
@@ -98,7 +103,8 @@ async def test_a_value_that_is_refused_holds_up_no_other(
     monkeypatch.setattr(reporter, "PAUSE_SECONDS", 0.01)
     written.refused = "bad"
     bad, good = make_run(), make_run()
-    for value in ("1", "2"):
+    for count in (1, 2):
         reporting.report(bad, "bad")
-        reporting.report(good, value)
-        await until(lambda value=value: (good.execution.execution_id, value) in written.values)  # type: ignore[misc]
+        reporting.report(good, str(count))
+        await until(partial(written.has, count))
+    assert {execution_id for execution_id, _ in written.values} == {good.execution.execution_id}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from psycopg import Connection, sql
 from tests.conftest import Database
 from tests.workers.conftest import StartWorker
 from tests.workers.support import Schedule, is_alive, wait_for_file, wait_until
+from workers.worker import _until
 
 
 @pytest.fixture
@@ -307,6 +309,22 @@ def test_wrong_setting_is_told_in_one_line(start: StartWorker, environ: dict[str
     assert worker.log.count("\n") == 1
     assert worker.log.startswith("pgtick: ")
     assert message in worker.log
+
+
+async def test_a_part_that_breaks_ends_the_worker() -> None:
+    """Else it would go on without it, and keep its lease: its supervisor starts another."""
+
+    async def breaks() -> None:
+        raise RuntimeError("broken")
+
+    async def waits() -> None:
+        await asyncio.Event().wait()
+
+    goes_on = asyncio.create_task(waits())
+    with pytest.raises(RuntimeError, match="broken"):
+        async with asyncio.timeout(5):
+            await _until(asyncio.Event(), [goes_on, asyncio.create_task(breaks())])
+    goes_on.cancel()
 
 
 def test_metrics_are_served(start: StartWorker, schedule: Schedule) -> None:

@@ -18,6 +18,7 @@ WITHOUT_SEARCH_PATH = {
     "scheduler_internal.pack_policy",
     "scheduler_internal.policy_of",
     "scheduler_internal.is_alive",
+    "scheduler_internal.may_be_too_much",
     "scheduler_internal.misfire_grace",
     "scheduler_internal.next_instant",
     "scheduler_internal.next_matching_day",
