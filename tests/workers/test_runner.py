@@ -22,12 +22,13 @@ class Stage:
 
     def __init__(self, keeper: Keeper, function: Function) -> None:
         self.outcomes: list[Outcome] = []
+        self.progress: list[Any] = []
         handlers = {"it": Handler(name="it", function=function, mode="async")}
         self.runner = Runner(
             {"python": PythonExecutor(make_settings(""), handlers=handlers, keeper=keeper)},
             concurrency=10,
             on_outcome=lambda _, outcome: self.outcomes.append(outcome),
-            on_progress=lambda _run, _value: None,
+            on_progress=lambda _, value: self.progress.append(value),
         )
 
     def start(self, **changes: Any) -> Run:
@@ -131,8 +132,11 @@ async def test_a_handler_that_does_not_stop_is_left_behind(keeper: Keeper) -> No
     run = stage.start()
     await until(lambda: run.on_stop is not None)
     run.stop("lost")
+    run.progress("1")
     assert (await stage.ended()).status == "discarded"
     assert stage.runner.free == 10
+    run.progress("2")
+    assert stage.progress == ["1"]
     released.set()
     assert run.task is not None
     await asyncio.wait({run.task})
