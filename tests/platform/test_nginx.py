@@ -33,6 +33,7 @@ class Upstream(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.asked: list[str] = []
         self.breaks_off = False
+        self.waits = False
         self.says_unavailable = False
         self.may_go_on = threading.Event()
 
@@ -56,6 +57,8 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.shutdown(socket.SHUT_RDWR)
             self.close_connection = True
             return
+        if self.server.waits:
+            self.server.may_go_on.wait(30)
         if self.path == "/v1/events":
             self.stream()
             return
@@ -180,6 +183,22 @@ def test_only_what_may_be_repeated_is_tried_again(
             refused = next(answer for answer in answers if answer.status_code == 503)
             assert problem(refused)["type"] == "/problems/api-unavailable"
             assert sound.asked == [method]
+
+
+@pytest.mark.parametrize("path", ["/v1/executions/bulk", f"/v1/jobs/{'1' * 36}/backfill"])
+def test_what_does_much_is_waited_for_longer(
+    start_nginx: StartNginx, make_upstream: Callable[[], Upstream], path: str
+) -> None:
+    slow = make_upstream()
+    slow.waits = True
+    nginx = start_nginx(slow.port, changes={"proxy_read_timeout 15s": "proxy_read_timeout 100ms"})
+    with ThreadPoolExecutor() as caller:
+        answer = caller.submit(httpx.post, f"{nginx.url}{path}", timeout=20)
+        # By the time that nginx has given up another, it would have given up this one.
+        assert httpx.post(f"{nginx.url}/v1/executions", timeout=20).status_code == 503
+        assert httpx.post(f"{nginx.url}/v1/executions", timeout=20).status_code == 503
+        slow.may_go_on.set()
+        assert answer.result().status_code == 200
 
 
 def test_a_server_that_is_gone_is_passed_over_for_writes_too(
