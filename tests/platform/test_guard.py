@@ -16,7 +16,7 @@ from tests.support.program import wait_until
 
 # Leaves a running Redis, a frozen one and a PostgreSQL, as a test does that is killed in the middle.
 SCRIPT = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from app.cluster import Cluster
 from tests.support.guard import guard
@@ -33,6 +33,8 @@ for name in ("running", "frozen"):
     redis = Redis(folder / name)
     pids.append(redis.pid)
 redis.freeze()
+# Whoever starts the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 print(*pids, flush=True)
 time.sleep(600)
 """
