@@ -110,6 +110,7 @@ async def _until_signalled(work: Main) -> None:
 
     def on_signal(number: int) -> None:
         if stop.is_set():
+            sys.stderr.flush()
             os._exit(128 + number)
         stop.set()
 
@@ -130,6 +131,7 @@ async def _leave_behind(*, exit_code: int) -> None:
     if strays and (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1]:
         if exit_code:
             traceback.print_exc()
+        sys.stderr.flush()
         os._exit(exit_code)
 
 

@@ -29,7 +29,7 @@ KILL_GRACE_SECONDS = 5.0
 """Between the polite request to stop and the kill."""
 
 
-class Execution(msgspec.Struct, frozen=True, kw_only=True):
+class Execution(msgspec.Struct, frozen=True):
     """One row of scheduler.claim. A struct, because a frozen dataclass takes ten times as long to make."""
 
     execution_id: UUID
@@ -75,7 +75,7 @@ def failed(
     return Outcome(status="failed", error=error, result=result, retry_after=retry_after)
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True, slots=True)
 class Run:
     """An execution that this process holds, from its claim to the answer to its finish."""
 

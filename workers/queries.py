@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
-from psycopg.rows import class_row
+from psycopg.rows import args_row, class_row
 
 from workers.executions import Execution
 
@@ -113,6 +113,15 @@ async def heartbeat(
     return await cursor.fetchall()
 
 
+# In the order of the struct's fields: to pass them by name takes each row 4 us more.
+_CLAIM = f"""
+select {", ".join(Execution.__struct_fields__)}
+from scheduler.claim(
+    worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
+    job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
+"""
+
+
 async def claim(
     conn: Connection,
     *,
@@ -123,15 +132,9 @@ async def claim(
     handlers: Sequence[str],
 ) -> list[Execution]:
     """Take up to so many executions of the kinds that this worker can run."""
-    cursor = conn.cursor(row_factory=class_row(Execution))
+    cursor = conn.cursor(row_factory=args_row(Execution))
     await cursor.execute(
-        """
-        select execution_id, attempt, job_id, job_name, job_type, queue, target, payload, fire_at, run_at,
-               started_at, timeout, max_attempts, traceparent, token
-        from scheduler.claim(
-            worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
-            job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
-        """,
+        _CLAIM,
         {
             "worker_id": worker_id,
             "max_executions": max_executions,
@@ -139,6 +142,7 @@ async def claim(
             "job_types": list(job_types),
             "handlers": list(handlers),
         },
+        binary=True,
     )
     return await cursor.fetchall()
 

@@ -114,6 +114,7 @@ def _waited(name: str, waited: dict[str, list[list[float]]]) -> Iterator[Figure]
 def _place(db: Database, contestant: Contestant) -> Iterator[Place]:
     """Has a database of its own for a rival while the block runs; ours is there, logins included."""
     if contestant.is_ours:
+        contestant.run("install", conninfo=db.conninfo)
         yield Place(contestant, db.conninfo, db.worker_conninfo, db.is_local)
         return
     with fresh(db, contestant) as conninfo:

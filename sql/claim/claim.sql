@@ -43,6 +43,7 @@ as $$
 declare
     v_now constant timestamptz := scheduler.now();
     v_left integer := max_executions;
+    v_shards integer[];
     v_shard integer;
     v_count integer;
     v_visited integer[] := array[]::integer[];
@@ -55,11 +56,12 @@ begin
         perform scheduler_internal.check_shard(shard);
     end if;
     perform scheduler_internal.check_worker(worker_id, v_now);
-    for v_shard in
-        select r from scheduler_internal.ready_shards(queues, v_now) r where shard is null
-        union all
-        select shard where shard is not null
-    loop
+    if shard is null then
+        v_shards := scheduler_internal.ready_shards(queues, v_now);
+    else
+        v_shards := array[shard];
+    end if;
+    foreach v_shard in array v_shards loop
         return query
         select * from scheduler_internal.claim_shard(
             v_shard, worker_id, v_left, queues, job_types, handlers, v_now);
@@ -68,7 +70,9 @@ begin
         v_visited := v_visited || v_shard;
         exit when v_left <= 0;
     end loop;
-    perform scheduler_internal.expire_due(v_visited, v_now);
+    if v_visited <> '{}' then
+        perform scheduler_internal.expire_due(v_visited, v_now);
+    end if;
 end;
 $$;
 

@@ -1,8 +1,8 @@
--- Without SET, so that it is inlined.
+-- Without SET and no stricter than what it calls (pg_column_size is stable), so that it is inlined.
 create or replace function scheduler_internal.may_be_too_much(document jsonb)
 returns boolean
 language sql
-immutable
+stable
 parallel safe
 as $$
     -- What is smaller cannot be too large, too deep or hold too long a number.

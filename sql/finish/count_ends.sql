@@ -6,17 +6,22 @@ create or replace function scheduler_internal.count_ends(
     apart boolean default false
 )
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
-    -- Adds to the rollups: last of all, when nothing is left to wait for, because each of these
-    -- rows stays locked until the commit, and every worker writes them. In one order, so that two
-    -- who do never wait for each other in a circle.
-    --
-    -- Apart: in rows of its own, under its process instead of the shard. For a caller who commits
-    -- from outside and may freeze before: with the shard's row he would hold up every finish and
-    -- reap of the shard.
+-- Adds to the rollups: last of all, when nothing is left to wait for, because each of these rows
+-- stays locked until the commit, and every worker writes them. In one order, so that two who do
+-- never wait for each other in a circle.
+--
+-- Apart: in rows of its own, under its process instead of the shard. For a caller who commits from
+-- outside and may freeze before: with the shard's row he would hold up every finish and reap of the
+-- shard.
+--
+-- In PL/pgSQL, which keeps the plan: in SQL each batch of ends planned it anew.
+-- Locks: rows of rollups. Writes: rollups.
+begin
     insert into scheduler_internal.rollups as r
     select c.minute, case when apart then - pg_backend_pid() else c.shard end, c.queue, c.job_type,
            c.succeeded, c.failed, c.cancelled, c.expired, c.retried, c.wait_seconds, c.run_seconds,
@@ -29,7 +34,8 @@ as $$
         wait_seconds = r.wait_seconds + excluded.wait_seconds,
         run_seconds = r.run_seconds + excluded.run_seconds,
         max_wait_seconds = greatest(r.max_wait_seconds, excluded.max_wait_seconds),
-        max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds)
+        max_run_seconds = greatest(r.max_run_seconds, excluded.max_run_seconds);
+end;
 $$;
 
 comment on function scheduler_internal.count_ends(scheduler_internal.rollups[], boolean) is

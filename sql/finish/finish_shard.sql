@@ -128,8 +128,8 @@ begin
                    count(*) filter (where not j.final),
                    sum(j.waited), sum(j.ran), max(j.waited), max(j.ran))::scheduler_internal.rollups
                    as count
-        from (select x.*, extract(epoch from x.started_at - x.run_at)::double precision as waited,
-                     extract(epoch from at - x.started_at)::double precision as ran
+        from (select x.*, date_part('epoch', x.started_at - x.run_at) as waited,
+                     date_part('epoch', at - x.started_at) as ran
               from judged x) j
         group by j.queue, j.job_type
     )

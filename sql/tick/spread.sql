@@ -1,3 +1,4 @@
+-- Without SET and no stricter than what it calls (extract is stable), so that it is inlined.
 create or replace function scheduler_internal.spread(
     job_id uuid,
     fire_at timestamptz,
@@ -5,8 +6,7 @@ create or replace function scheduler_internal.spread(
 )
 returns timestamptz
 language sql
-immutable
-set search_path = pg_catalog, pg_temp
+stable
 as $$
     -- md5, not hashtext: the same on every version of PostgreSQL.
     select fire_at + width * (

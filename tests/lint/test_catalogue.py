@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -104,3 +105,26 @@ def test_files_can_be_applied_twice(db: Connection[Any]) -> None:
                 raise
     assert db.execute(DEFINITIONS.encode()).fetchall() == before
     assert len(before) > 100
+
+
+INLINED = [path for path in repeatable_files() if "so that it is inlined" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", INLINED, ids=lambda path: path.stem)
+def test_what_is_to_be_inlined_is(db: Connection[Any], path: Path) -> None:
+    """Declared stricter than what it calls, a function is called for each row, and planned for each call."""
+    found = db.execute(
+        """
+        select p.oid::regproc::text, array(select format_type(t, null) from unnest(p.proargtypes) t)
+        from pg_proc p
+        where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and p.proname = %s
+        """,
+        [path.stem],
+    ).fetchone()
+    assert found is not None
+    name, types = found
+    columns = ", ".join(f"null::{type_} as a{number}" for number, type_ in enumerate(types))
+    arguments = ", ".join(f"x.a{number}" for number in range(len(types)))
+    query = f"explain (verbose) select {name}({arguments}) from (select {columns} offset 0) x"
+    plan = "\n".join(column(db, query))
+    assert f"{name}(" not in plan

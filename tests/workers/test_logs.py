@@ -1,0 +1,103 @@
+"""Logs: lines of one turn of an event loop go out together, and nothing is lost or raised on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import threading
+
+from workers.logs import Unbreakable
+
+
+class Stream(io.BytesIO):
+    """Remembers what had been written at each flush."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flushed: list[bytes] = []
+
+    def flush(self) -> None:
+        """Note it."""
+        self.flushed.append(self.getvalue())
+
+
+def say(log: Unbreakable, *lines: bytes) -> None:
+    """Write lines as structlog does, each with its flush."""
+    for line in lines:
+        log.write(line)
+        log.flush()
+
+
+def test_lines_of_a_turn_are_sent_together() -> None:
+    """At its end, without another line."""
+    stream = Stream()
+    log = Unbreakable(stream)
+
+    async def turns() -> None:
+        say(log, b"a", b"b")
+        assert stream.flushed == []
+        await asyncio.sleep(0)
+        assert stream.flushed == [b"ab"]
+        say(log, b"c")
+        await asyncio.sleep(0)
+        assert stream.flushed == [b"ab", b"abc"]
+
+    asyncio.run(turns())
+
+
+def test_outside_of_a_loop_a_line_is_sent_at_once() -> None:
+    """As before it runs, after it has ended, and in a handler's thread."""
+    stream = Stream()
+    log = Unbreakable(stream)
+    say(log, b"a")
+    assert stream.flushed == [b"a"]
+    thread = threading.Thread(target=say, args=(log, b"b"))
+    thread.start()
+    thread.join()
+    assert stream.flushed == [b"a", b"ab"]
+
+
+def test_a_loop_does_not_rely_on_another() -> None:
+    """One that has ended before it sent what it had to."""
+    stream = Stream()
+    log = Unbreakable(stream)
+    ended = asyncio.new_event_loop()
+
+    async def say_and_stop() -> None:
+        ended.stop()
+        say(log, b"a")
+
+    task = ended.create_task(say_and_stop())
+    ended.run_forever()
+    ended.close()
+    assert task.done()
+    assert stream.flushed == []
+
+    async def turn() -> None:
+        say(log, b"b")
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    assert stream.flushed == [b"ab"]
+
+
+def test_a_stream_that_breaks_raises_nothing() -> None:
+    """Neither at the line nor at the end of the turn."""
+
+    class Full(io.BytesIO):
+        def write(self, _: object, /) -> int:
+            raise OSError(28, "No space left on device")
+
+        def flush(self) -> None:
+            raise OSError(28, "No space left on device")
+
+    log = Unbreakable(Full())
+    caught: list[object] = []
+
+    async def turn() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+        say(log, b"a")
+        await asyncio.sleep(0)
+
+    asyncio.run(turn())
+    assert caught == []
