@@ -17,6 +17,7 @@ BENCHMARKS = {
     "tick": "loadtest.bench_tick",
     "throughput": "loadtest.bench_throughput",
     "lateness": "loadtest.bench_lateness",
+    "herd": "loadtest.bench_herd",
     "latency": "loadtest.bench_latency",
     "cron": "loadtest.bench_cron",
     "growth": "loadtest.bench_growth",
@@ -31,8 +32,8 @@ BENCHMARKS = {
     "--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file."
 )
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
-    """Measures this machine: tick, throughput, lateness, latency, cron, growth, shapes. About a minute each;
-    growth, with ten million ended executions, takes ten.
+    """Measures this machine: tick, throughput, lateness, herd, latency, cron, growth, shapes. About a minute
+    each; growth, with ten million ended executions, takes ten.
     """
     # As Ctrl-C does: whatever was started is stopped on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -10,7 +10,6 @@ import msgspec
 import psycopg
 
 from loadtest.figures import percentile
-from tests.support.topology import Topology
 
 DRAIN_SECONDS = 120.0
 HERD = "herd"
@@ -68,9 +67,9 @@ class Late(msgspec.Struct, frozen=True):
 class Herd:
     """Jobs that are due in the same second, once it is set."""
 
-    def __init__(self, topology: Topology, count: int) -> None:
+    def __init__(self, conninfo: str, count: int) -> None:
         """Makes them, due once a year: one as users do, the rest as copies of its rows."""
-        self._conninfo = topology.conninfo()
+        self._conninfo = conninfo
         self._count = count
         self._due_at = datetime.now(UTC)
         with psycopg.connect(self._conninfo, autocommit=True) as conn:

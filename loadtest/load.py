@@ -67,7 +67,7 @@ def _run(
 ) -> tuple[str, list[str]]:
     """Runs one profile; returns its section of the report, and the limits that it missed."""
     profile = PROFILES[name]
-    herd = Herd(installation.topology, profile.herd) if profile.herd else None
+    herd = Herd(installation.topology.conninfo(), profile.herd) if profile.herd else None
     greedy, limits = _greedy(rate, profile.greed) if profile.greed else (0.0, {})
     variables = {
         "PGTICK_API_KEYS": ",".join(installation.keys),

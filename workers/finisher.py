@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any
 
 import psycopg
@@ -18,7 +19,7 @@ from workers.looper import Looper, Outage
 from workers.queries import Ending
 from workers.runner import ids
 
-MAX_BATCH = 500
+MAX_BATCH = 1000
 # Worth waiting for company when more is running: a commit costs more than this.
 LINGER_SECONDS = 0.002
 # With so many ends unrecorded no more work is claimed: the database is slow or away.
@@ -99,7 +100,7 @@ class Finisher(Looper):
     async def _finish(self) -> None:
         worker_id = self._lease.worker_id
         # They stay in the queue until the database has them; new ones only come in behind.
-        batch = [self._ended[index] for index in range(min(MAX_BATCH, len(self._ended)))]
+        batch = list(islice(self._ended, MAX_BATCH))
         try:
             async with self._link.call() as conn:
                 stale = await queries.finish(

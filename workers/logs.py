@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import io
 import json
 import logging
 import sys
@@ -16,23 +18,42 @@ from structlog.typing import EventDict, Processor
 
 from workers.settings import LogFormat
 
+BUFFER_BYTES = 65_536
+
+_streams: list[Unbreakable] = []
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
     """Send everything to stderr in the chosen format."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    stream = Unbreakable(sys.stderr if console else _buffered(sys.stderr.buffer))
+    _streams.append(stream)
+    atexit.register(send_logs)
     structlog.configure(
         processors=_for_people() if console else [_line_of(node_id)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, Unbreakable(sys.stderr)))
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream))
         if console
-        else structlog.BytesLoggerFactory(file=cast(BinaryIO, Unbreakable(sys.stderr.buffer))),
+        else structlog.BytesLoggerFactory(file=cast(BinaryIO, stream)),
         cache_logger_on_first_use=True,  # else each line makes a logger anew
     )
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
     # The pool for SQL jobs tells of every try to connect; what counts is told where a job meets it.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
+
+
+def send_logs() -> None:
+    """Send what is still buffered: for who ends the process without more ado."""
+    for stream in _streams:
+        stream.send()
+
+
+def _buffered(stream: BinaryIO | io.RawIOBase) -> BinaryIO:
+    """Give a stream the buffer that PYTHONUNBUFFERED takes from it: what is sent is a turn's lines anyway."""
+    if isinstance(stream, io.RawIOBase):
+        return io.BufferedWriter(stream, BUFFER_BYTES)
+    return stream
 
 
 def _for_people() -> list[Processor]:
@@ -82,13 +103,14 @@ class Unbreakable:
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._send()
+            self.send()
             return
         if self._due_on is not loop:  # each thread's own loop, so that none relies on one that has ended
             self._due_on = loop
-            loop.call_soon(self._send)
+            loop.call_soon(self.send)
 
-    def _send(self) -> None:
+    def send(self) -> None:
+        """Send what is still buffered now."""
         self._due_on = None
         with suppress(OSError, ValueError):
             self._stream.flush()

@@ -119,7 +119,7 @@ select {", ".join(Execution.__struct_fields__)}
 from scheduler.claim(
     worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
     job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
-"""
+"""  # noqa: S608 - the names of its fields
 
 
 async def claim(

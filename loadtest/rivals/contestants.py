@@ -95,7 +95,7 @@ _PGTICK_KEPT = "select count(*) from scheduler_internal.history where final and 
 CONTESTANTS = (
     Contestant(
         name=US,
-        note="2 workers, concurrency 250",
+        note="2 workers, concurrency 1000",
         command=_ours("pgtick"),
         jobs=20_000,
         queue="scheduler_internal.waiting",

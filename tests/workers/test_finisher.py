@@ -14,7 +14,7 @@ from tests.workers.support import Schedule
 from workers import queries
 from workers.database import Link
 from workers.executions import Outcome, Run
-from workers.finisher import Finisher
+from workers.finisher import MAX_BACKLOG, Finisher
 from workers.keeper import now
 from workers.lease import Lease
 from workers.looper import Outage
@@ -81,7 +81,7 @@ def status(bench: Bench, run: Run) -> str:
 
 
 async def test_many_ends_are_all_recorded(bench: Bench) -> None:
-    runs = await bench.claim(1_200)
+    runs = await bench.claim(MAX_BACKLOG + 200)
     for run in runs:
         bench.finisher.add(run, Outcome(status="succeeded", result='{"ok":true}'))
     assert bench.finisher.overloaded
@@ -89,7 +89,7 @@ async def test_many_ends_are_all_recorded(bench: Bench) -> None:
     assert not bench.finisher.overloaded
     assert bench.rooms == 1  # who waits for that is woken, once
     assert bench.forgotten == runs
-    assert bench.schedule.count("succeeded") == 1_200
+    assert bench.schedule.count("succeeded") == MAX_BACKLOG + 200
 
 
 async def test_end_that_cannot_be_stored_does_not_hold_up_the_others(bench: Bench) -> None:
