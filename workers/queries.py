@@ -201,7 +201,13 @@ async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]
             worker_id => %s, execution_ids => %s::uuid[], attempts => %s::integer[], statuses => %s::text[],
             results => %s::text[]::jsonb[], errors => %s::text[]::jsonb[], retry_after => %s::interval[])
         """,
-        (worker_id, _array(ids), _array(attempts), _array(statuses), *(_sparse(each) for each in documents)),
+        (
+            worker_id,
+            _array(each.hex for each in ids),
+            _array(attempts),
+            _array(statuses),
+            *(_sparse(each) for each in documents),
+        ),
     )
     return {(execution_id, attempt) for execution_id, attempt in await cursor.fetchall()}
 
@@ -355,7 +361,7 @@ async def _signal(conn: Connection, function: sql.SQL, transaction: Transaction)
     await conn.execute(sql.SQL(statement).format(function), (transaction.pid, transaction.started_at))
 
 
-def _array(values: Iterable[UUID | int | str]) -> str:
+def _array(values: Iterable[int | str]) -> str:
     """An array of what needs no quotes, as text: psycopg takes twice as long for each element."""
     return f"{{{','.join(map(str, values))}}}"
 

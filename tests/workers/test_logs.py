@@ -57,20 +57,21 @@ def test_outside_of_a_loop_a_line_is_sent_at_once() -> None:
     assert stream.flushed == [b"a", b"ab"]
 
 
-def test_a_loop_does_not_rely_on_another() -> None:
-    """One that has ended before it sent what it had to."""
+def test_a_thread_does_not_rely_on_another() -> None:
+    """Its loop may be blocked, or have ended before it sent what it had to."""
     stream = Stream()
     log = Unbreakable(stream)
-    ended = asyncio.new_event_loop()
 
-    async def say_and_stop() -> None:
-        ended.stop()
-        say(log, b"a")
+    def say_and_stop() -> None:
+        loop = asyncio.new_event_loop()
+        loop.call_soon(loop.stop)
+        loop.call_soon(say, log, b"a")
+        loop.run_forever()
+        loop.close()
 
-    task = ended.create_task(say_and_stop())
-    ended.run_forever()
-    ended.close()
-    assert task.done()
+    thread = threading.Thread(target=say_and_stop)
+    thread.start()
+    thread.join()
     assert stream.flushed == []
 
     async def turn() -> None:

@@ -76,6 +76,28 @@ async def test_timeout_stops_the_handler(keeper: Keeper) -> None:
     assert notes == ["cancelled, 1"]
 
 
+async def test_each_timeout_counts_from_its_own_start(keeper: Keeper) -> None:
+    """One timer serves all: what comes later may be over earlier, and what has ended is no concern of it."""
+    notes: list[str] = []
+
+    async def waits(context: Context) -> None:
+        with noted(notes, context.payload):
+            await asyncio.sleep(0 if context.payload == "ends" else 600)
+
+    stage = Stage(keeper, waits)
+    stage.start(timeout=timedelta(milliseconds=10), payload="ends")
+    await stage.runner.wait_idle()
+    stage.outcomes.clear()
+    for milliseconds in (250, 600_000, 50, 150):
+        stage.start(timeout=timedelta(milliseconds=milliseconds), payload=str(milliseconds))
+    await until(lambda: len(notes) == 3)
+    assert notes == ["50", "150", "250"]
+    [late] = stage.runner._running
+    late.stop("cancelled")
+    await stage.runner.wait_idle()
+    assert [outcome.status for outcome in stage.outcomes] == ["failed"] * 3 + ["cancelled"]
+
+
 async def test_a_cancel_counts_although_the_handler_swallows_it(keeper: Keeper) -> None:
     async def swallows(context: Context) -> str:
         try:
