@@ -41,13 +41,11 @@ begin
         return;
     end if;
 
-    with item as materialized (
-        select i.*, greatest(i.run_at, v_now) as starts_at
+    with born as materialized (
+        select i.*, r.starts_at, scheduler_internal.make_id(
+                   v_shard, r.starts_at, hashint8extended(i.position, v_seed)) as execution_id
         from scheduler_internal.read_items(items) i
-    ), born as materialized (
-        select i.*, scheduler_internal.make_id(
-                   v_shard, i.starts_at, hashint8extended(i.position, v_seed)) as execution_id
-        from item i
+        cross join lateral (select greatest(i.run_at, v_now) as starts_at) r
     ), inserted as (
         insert into scheduler_internal.waiting
             (shard, attempt, execution_id, run_at, created_at, expires_at, attempt_base, rank,

@@ -1,3 +1,4 @@
+-- Without SET, so that it is inlined: else the rows of each call are stored once more.
 create or replace function scheduler_internal.read_items(items jsonb)
 returns table (
     "position" bigint,
@@ -18,7 +19,6 @@ returns table (
 )
 language sql
 stable
-set search_path = pg_catalog, pg_temp
 as $$
     select e.position, i.job_type,
            case when jsonb_typeof(i.target) = 'object' then i.target

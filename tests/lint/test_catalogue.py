@@ -115,16 +115,21 @@ def test_what_is_to_be_inlined_is(db: Connection[Any], path: Path) -> None:
     """Declared stricter than what it calls, a function is called for each row, and planned for each call."""
     found = db.execute(
         """
-        select p.oid::regproc::text, array(select format_type(t, null) from unnest(p.proargtypes) t)
+        select p.oid::regproc::text, array(select format_type(t, null) from unnest(p.proargtypes) t),
+            p.proretset
         from pg_proc p
         where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and p.proname = %s
         """,
         [path.stem],
     ).fetchone()
     assert found is not None
-    name, types = found
+    name, types, returns_rows = found
     columns = ", ".join(f"null::{type_} as a{number}" for number, type_ in enumerate(types))
     arguments = ", ".join(f"x.a{number}" for number in range(len(types)))
-    query = f"explain (verbose) select {name}({arguments}) from (select {columns} offset 0) x"
-    plan = "\n".join(column(db, query))
+    source = f"(select {columns} offset 0) x"
+    if returns_rows:
+        query = f"select * from {source} cross join lateral {name}({arguments})"
+    else:
+        query = f"select {name}({arguments}) from {source}"
+    plan = "\n".join(column(db, f"explain (verbose) {query}"))
     assert f"{name}(" not in plan
