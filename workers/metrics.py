@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, start_http_server
 
+from workers.histogram import Durations, DurationsBy
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one more series for each that there is
 
 MOST_QUEUES = 100
@@ -17,10 +19,10 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300,
 
 _attempts = Counter("worker_attempts", "Attempts that this worker ended", ["job_type", "status"])
 active = Gauge("worker_active_attempts", "Attempts that this worker runs now")
-_wait = Histogram(
-    "job_wait_seconds", "From the time an execution was to run until its claim", ["queue"], buckets=SECONDS
+_wait = DurationsBy(
+    "job_wait_seconds", "From the time an execution was to run until its claim", "queue", buckets=SECONDS
 )
-_run = Histogram("job_run_seconds", "How long executions ran in this worker", ["job_type"], buckets=SECONDS)
+_run = DurationsBy("job_run_seconds", "How long executions ran in this worker", "job_type", buckets=SECONDS)
 stale = Counter(
     "job_finishes_refused", "Ends that the database refused, because the attempt was no longer ours"
 )
@@ -43,18 +45,18 @@ def attempts(job_type: str, status: str) -> Counter:
 
 
 @cache
-def run(job_type: str) -> Histogram:
+def run(job_type: str) -> Durations:
     """The run times of a job type."""
-    return _run.labels(job_type=job_type)
+    return _run.labels(job_type)
 
 
 @lru_cache(maxsize=2 * MOST_QUEUES)
-def wait(queue: str) -> Histogram:
+def wait(queue: str) -> Durations:
     """The waits of a queue: of the first hundred that were seen; all others are one, "other"."""
     if queue not in _queues and len(_queues) >= MOST_QUEUES:
-        return _wait.labels(queue="other")
+        return _wait.labels("other")
     _queues.add(queue)
-    return _wait.labels(queue=queue)
+    return _wait.labels(queue)
 
 
 def serve_metrics(port: int, *, node_id: str) -> None:

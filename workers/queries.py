@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg import AsyncConnection, sql
-from psycopg.rows import args_row, class_row
+from psycopg.rows import class_row
 
+from workers.documents import from_json
 from workers.executions import Execution
 
 Connection = AsyncConnection[Any]
@@ -113,9 +114,12 @@ async def heartbeat(
     return await cursor.fetchall()
 
 
-# In the order of the struct's fields: to pass them by name takes each row 4 us more.
+# In the order of the struct's fields, to be passed by position, and with documents as text, to be read here:
+# by name and by psycopg's own way each row takes 6 us more.
+_FIELDS = Execution.__struct_fields__
+_TARGET = _FIELDS.index("target")
 _CLAIM = f"""
-select {", ".join(Execution.__struct_fields__)}
+select {", ".join(f"{name}::text" if name in ("target", "payload") else name for name in _FIELDS)}
 from scheduler.claim(
     worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
     job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
@@ -132,8 +136,7 @@ async def claim(
     handlers: Sequence[str],
 ) -> list[Execution]:
     """Take up to so many executions of the kinds that this worker can run."""
-    cursor = conn.cursor(row_factory=args_row(Execution))
-    await cursor.execute(
+    cursor = await conn.execute(
         _CLAIM,
         {
             "worker_id": worker_id,
@@ -144,7 +147,14 @@ async def claim(
         },
         binary=True,
     )
-    return await cursor.fetchall()
+    return [
+        Execution(*(*row[:_TARGET], _read(row[_TARGET]), _read(row[_TARGET + 1]), *row[_TARGET + 2 :]))
+        for row in await cursor.fetchall()
+    ]
+
+
+def _read(document: str | None) -> Any:
+    return None if document is None else from_json(document)
 
 
 class PollOrder(NamedTuple):
