@@ -16,7 +16,7 @@ import psycopg
 
 from workers.database import describe
 from workers.executors.children import ChildDiedError
-from workers.logs import configure_logs, send_logs
+from workers.logs import configure_logs
 from workers.metrics import serve_metrics
 from workers.registry import Handler, HandlerError, load_handlers
 from workers.settings import Settings, SettingsError, current_settings
@@ -114,7 +114,7 @@ async def _until_signalled(work: Main) -> None:
 
     def on_signal(number: int) -> None:
         if stop.is_set():
-            _exit_now(128 + number)
+            os._exit(128 + number)
         stop.set()
 
     loop = asyncio.get_running_loop()
@@ -134,14 +134,7 @@ async def _leave_behind(*, exit_code: int) -> None:
     if strays and (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1]:
         if exit_code:
             traceback.print_exc()
-        _exit_now(exit_code)
-
-
-def _exit_now(code: int) -> NoReturn:
-    """End without waiting for anything."""
-    send_logs()
-    sys.stderr.flush()
-    os._exit(code)
+        os._exit(exit_code)
 
 
 def _run_loop(coroutine: Coroutine[Any, Any, None]) -> None:

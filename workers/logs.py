@@ -21,38 +21,25 @@ from structlog.typing import EventDict, Processor
 
 from workers.settings import LogFormat
 
-_streams: list[Unbreakable] = []
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
     """Send everything to stderr in the chosen format."""
-    if log_format == "console" or (log_format == "auto" and sys.stderr.isatty()):
-        stream = Unbreakable(sys.stderr)
-        structlog.configure(
-            processors=_for_people(),
-            wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-            logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream)),
-        )
-    else:
-        stream = Unbreakable(_buffered(sys.stderr.buffer))
-        structlog.configure(
-            wrapper_class=JsonLines,
-            logger_factory=lambda *_: stream,
-            context_class=cast(Any, lambda values: {"node_id": node_id, **values}),
-            cache_logger_on_first_use=True,  # else each line makes a logger anew
-        )
-    _streams.append(stream)
-    atexit.register(send_logs)
+    console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
+    stream = Unbreakable(sys.stderr if console else _buffered(sys.stderr.buffer))
+    atexit.register(stream.send)
+    structlog.configure(
+        processors=_for_people() if console else [_line_of(node_id)],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO) if console else JsonLines,
+        logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream))
+        if console
+        else structlog.BytesLoggerFactory(file=cast(BinaryIO, stream)),
+        cache_logger_on_first_use=True,  # else each line makes a logger anew
+    )
     logging.basicConfig(handlers=[Forward()], level=logging.WARNING, force=True)
     # The pool for SQL jobs tells of every try to connect; what counts is told where a job meets it.
     logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
-
-
-def send_logs() -> None:
-    """Send what was not yet sent: for who ends the process without more ado."""
-    for stream in _streams:
-        stream.send()
 
 
 def _buffered(stream: BinaryIO | io.RawIOBase) -> BinaryIO:
@@ -77,38 +64,32 @@ def _ids_as_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
     return event
 
 
-class JsonLines(structlog.BoundLoggerBase):
-    """Makes a line in one step, because each execution has one: 5 us, by structlog's own steps 14."""
-
-    def info(self, event: str, **fields: Any) -> None:
-        """Tell what goes on."""
-        self._write("info", event, fields)
-
-    def warning(self, event: str, **fields: Any) -> None:
-        """Tell what may need a look."""
-        self._write("warning", event, fields)
-
-    def error(self, event: str, **fields: Any) -> None:
-        """Tell what went wrong."""
-        self._write("error", event, fields)
-
-    def log(self, level: int, event: str, **fields: Any) -> None:
-        """Tell what a library says, at its level."""
-        self._write(logging.getLevelName(level).lower(), event, fields)
-
-    def _write(self, level: str, event: str, fields: EventDict) -> None:
-        fields.update(self._context)
-        fields["event"] = event
-        fields["level"] = level
-        fields["timestamp"] = datetime.now(UTC)
-        if "exc_info" in fields:
-            fields = structlog.processors.format_exc_info(self._logger, level, fields)
+def _line_of(node_id: str) -> Processor:
+    # Each execution has its line: as one step, in bytes and by msgspec it takes 8 us, by structlog's own
+    # steps 19.
+    def line(logger: Any, method: str, event: EventDict) -> bytes:
+        if "exc_info" in event:
+            event = structlog.processors.format_exc_info(logger, method, event)
+        event["node_id"] = node_id
+        event["level"] = method
+        event["timestamp"] = datetime.now(UTC)
         try:
-            line = _encode(fields)
+            return _encode(event)
         except UnicodeEncodeError:  # half of a surrogate pair
-            line = json.dumps(fields, default=str).encode()
-        self._logger.write(line + b"\n")
-        self._logger.flush()
+            return json.dumps(event, default=str).encode()
+
+    return line
+
+
+class JsonLines(structlog.make_filtering_bound_logger(logging.INFO)):  # type: ignore[misc]
+    """Structlog's logger, but for a shorter way to the most frequent line: each execution has one."""
+
+    def info(self, event: str, *args: Any, **fields: Any) -> Any:
+        """Make the line in one step: 5 us, by structlog's own steps 14."""
+        if args or self._context:
+            return super().info(event, *args, **fields)
+        fields["event"] = event
+        return self._logger.msg(self._processors[0](self._logger, "info", fields))
 
 
 class Unbreakable:

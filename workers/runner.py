@@ -117,7 +117,7 @@ class Runner:
         for run in list(self._running):
             at = run.since + run.execution.timeout.total_seconds()
             if at <= now:
-                run.stop("timeout")
+                loop.call_soon(run.stop, "timeout")  # each by itself, should one of them raise
             elif run.stop_reason is None:
                 self._look_at(loop, max(at, now + TIMER_SECONDS))
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 from workers.logs import Unbreakable
 
@@ -102,3 +106,60 @@ def test_a_stream_that_breaks_raises_nothing() -> None:
 
     asyncio.run(turn())
     assert caught == []
+
+
+SAYS = """
+import asyncio
+import logging
+from uuid import UUID
+
+import structlog
+
+from workers.logs import configure_logs
+
+configure_logs("json", node_id="here")
+log = structlog.get_logger("a")
+
+
+async def main():
+    log.info("short", id=UUID(int=1), half="\\ud800")
+    log.info("with %s", "arguments")
+    log.bind(more=1).info("bound")
+    log.debug("too much")
+    try:
+        raise ValueError("no")
+    except ValueError:
+        log.exception("failed")
+    logging.getLogger("library").warning("also %s", "this")
+
+
+asyncio.run(main())
+log.info("at the end")
+"""
+
+
+def test_every_line_is_json_whichever_way_it_goes() -> None:
+    """Also what a handler in this process says by structlog's other methods."""
+    done = subprocess.run(
+        [sys.executable, "-c", SAYS],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == [
+        "short",
+        "with arguments",
+        "bound",
+        "failed",
+        "also this",
+        "at the end",
+    ]
+    assert [line["level"] for line in lines] == ["info", "info", "info", "error", "warning", "info"]
+    assert {line["node_id"] for line in lines} == {"here"}
+    assert all("timestamp" in line for line in lines)
+    assert lines[0]["id"] == "00000000-0000-0000-0000-000000000001"
+    assert lines[2]["more"] == 1
+    assert "ValueError: no" in lines[3]["exception"]
+    assert lines[4]["logger"] == "library"
