@@ -1,6 +1,6 @@
 """The claimer: takes executions as fast as they can be started, and asks rarely where there are none.
 
-A poll that finds nothing costs worker and server 2.5 ms together; so idle workers take turns by the wall
+A poll that finds nothing costs worker and server 2 ms together; so idle workers take turns by the wall
 clock, each at its own moment of a common period. Clocks that differ only make the gaps uneven.
 """
 
