@@ -65,8 +65,7 @@ def _ids_as_text(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _line_of(node_id: str) -> Processor:
-    # Each execution has its line: as one step, in bytes and by msgspec it takes 8 us, by structlog's own
-    # steps 19.
+    # As one step, in bytes and by msgspec: structlog's own steps took more than twice as long.
     def line(logger: Any, method: str, event: EventDict) -> bytes:
         if "exc_info" in event:
             event = structlog.processors.format_exc_info(logger, method, event)

@@ -1,4 +1,4 @@
--- Without SET, so that it is inlined: enqueue_many makes 100,000 a second.
+-- Without SET, so that it is inlined: insert_fires() makes one for each row.
 create or replace function scheduler_internal.new_id(shard integer, at timestamptz)
 returns uuid
 language sql

@@ -33,6 +33,14 @@ def test_a_queue_that_is_never_empty_starves_no_other(engine: Engine) -> None:
     assert {row["queue"] for _ in range(30) for row in worker.claim()} == {"a", "b", "c"}
 
 
+@pytest.mark.parametrize("queues", [["b"], [None, "b"]])
+def test_another_queue_that_comes_first_hides_nothing(engine: Engine, queues: list[str | None]) -> None:
+    """A claim looks at the first row of a shard to begin with; here that is of a queue not asked for."""
+    items = [{"job_type": "sql", "target": SQL_TARGET, "queue": name} for name in ("a", "b")]
+    engine.rows("enqueue_many", items=items)  # one shard
+    assert [row["queue"] for row in engine.worker().claim(10, queues=queues)] == ["b"]
+
+
 def test_all_shards_are_looked_at(engine: Engine) -> None:
     ids = {engine.enqueued() for _ in range(60)}
     worker = engine.worker()
