@@ -225,8 +225,8 @@ def test_it_ends_with_the_dead_rows(held: Held) -> None:
 
 
 def test_an_idle_worker_notices(held: Held) -> None:
-    """There is nothing to claim, so that only the look for shards walks."""
-    for _ in range(4):
+    """There is nothing to claim, so that only the look for shards walks: long enough to be minded."""
+    for _ in range(8):
         held.enqueue(5 * FAR)
     while held.claim(10_000):
         pass
