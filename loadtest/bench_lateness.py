@@ -1,49 +1,42 @@
-"""1,000 schedules due every second: how late their executions are made by two real tickers."""
+"""1,000 schedules due at each full second: how late they start, by two tickers and two workers that poll."""
 
 from __future__ import annotations
 
 import time
 
+from loadtest.bench_herd import CONCURRENCY, PROCESSES
 from loadtest.figures import Figure, Report, Target, percentile, server_settings
+from loadtest.herd import Herd
 from loadtest.processes import running
-from loadtest.schedules import make_patterns, plant
 from loadtest.server import database
 
 RATE = 1_000
-TICKERS = 2
-WARM_UP_SECONDS = 3
-# Each schedule fires once a minute, so that none fires twice in a run.
 SECONDS = 20
+WARM_UP_SECONDS = 3
+LEAD_SECONDS = 6
 P99_TARGET_MS = Target(100.0)
 
 
 def run(dsn: str | None) -> Report:
-    """Lets the tickers run and compares created_at with fire_at, both by the database's clock."""
-    patterns = [(f"{second} * * * * *", "UTC") for second in range(60)]
+    """Lets them run and compares started_at with fire_at, both by the database's clock."""
+    worker = ("worker", "--handlers", "loadtest.handlers", "--concurrency", str(CONCURRENCY))
     with database(dsn) as db, db.connect() as conn:
-        make_patterns(conn, patterns)
-        plant(conn, count=RATE * len(patterns), due_at="2000-01-01 00:00+00")
-        conn.execute(
-            "update scheduler_internal.schedules s set next_fire_at = "
-            "scheduler_internal.next_instant(s.spec, s.timezone, clock_timestamp() + interval '2 seconds')"
-        )
-        conn.execute("vacuum (analyze) scheduler_internal.schedules")
-        with running("ticker", conninfo=db.worker_conninfo, count=TICKERS):
-            time.sleep(WARM_UP_SECONDS + SECONDS + 2)
-        rows = conn.execute(
-            """
-            select extract(epoch from created_at - fire_at)::float8 * 1000 from scheduler_internal.waiting
-            where fire_at > (select min(fire_at) from scheduler_internal.waiting) + make_interval(secs => %s)
-            """,
-            [WARM_UP_SECONDS],
-        ).fetchall()
         settings = server_settings(conn)
-    late_ms = [row[0] for row in rows]
-    if len(late_ms) < RATE * (SECONDS - 5):
-        raise RuntimeError(f"only {len(late_ms)} fires in {SECONDS} s: the tickers do not keep up")
+        herd = Herd(db.conninfo, RATE * (WARM_UP_SECONDS + SECONDS))
+        conn.execute("vacuum (analyze)")
+        with (
+            running("ticker", conninfo=db.worker_conninfo, count=PROCESSES),
+            running(*worker, conninfo=db.worker_conninfo, count=PROCESSES),
+        ):
+            herd.set_due(in_seconds=LEAD_SECONDS, over_seconds=WARM_UP_SECONDS + SECONDS)
+            time.sleep(LEAD_SECONDS + WARM_UP_SECONDS + SECONDS)
+            late = herd.wait(but_first_seconds=WARM_UP_SECONDS)
+    if len(late.started_seconds) < RATE * SECONDS:
+        raise RuntimeError(f"not all ran: {late.line()}")
+    late_ms = [seconds * 1000 for seconds in late.started_seconds]
     return Report(
         benchmark="lateness",
-        note=f"{RATE:,} schedules due at each full second, {TICKERS} tickers, {len(late_ms):,} fires",
+        note=f"{RATE:,} schedules due at each full second, {PROCESSES} tickers, {PROCESSES} workers",
         settings=settings,
         figures=[
             Figure(name="p50", unit="ms", values=[percentile(late_ms, 50)]),

@@ -71,7 +71,7 @@ class Herd:
         """Makes them, due once a year: one as users do, the rest as copies of its rows."""
         self._conninfo = conninfo
         self._count = count
-        self._due_at = datetime.now(UTC)
+        self._due_at = self._until = datetime.now(UTC)
         with psycopg.connect(self._conninfo, autocommit=True) as conn:
             row = conn.execute(
                 """
@@ -82,38 +82,50 @@ class Herd:
             ).fetchone()
             conn.execute(_COPY, {"count": count, "job_id": row and row[0]})
 
-    def set_due(self, *, in_seconds: int) -> None:
-        """Has all of them be due at the full second in so many seconds."""
+    def set_due(self, *, in_seconds: int, over_seconds: int = 1) -> None:
+        """Has all of them be due at the full second in so many seconds, or spread over some that follow."""
         self._due_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=in_seconds)
+        self._until = self._due_at + timedelta(seconds=over_seconds)
         with psycopg.connect(self._conninfo, autocommit=True) as conn:
             conn.execute(
                 """
-                update scheduler_internal.schedules s set next_fire_at = %s
-                from scheduler_internal.jobs j
-                where j.shard = s.shard and j.job_id = s.job_id and starts_with(j.name, %s)
+                update scheduler_internal.schedules s
+                set next_fire_at = %s + make_interval(secs => j.position %% %s)
+                from (
+                    select j.shard, j.job_id, row_number() over () as position
+                    from scheduler_internal.jobs j where starts_with(j.name, %s)
+                ) j
+                where j.shard = s.shard and j.job_id = s.job_id
                 """,
-                [self._due_at, HERD],
+                [self._due_at, over_seconds, HERD],
             )
             conn.execute("vacuum (analyze) scheduler_internal.schedules, scheduler_internal.job_versions")
 
-    def wait(self) -> Late:
-        """Waits until each has run, or for as long as can be expected, and returns how late they were."""
+    def wait(self, *, but_first_seconds: int = 0) -> Late:
+        """Waits until each has run, or for as long as can be expected, and returns how late they were.
+
+        But for those that were due in the first seconds.
+        """
         give_up_at = time.monotonic() + DRAIN_SECONDS
         with psycopg.connect(self._conninfo, autocommit=True) as conn:
             while len(rows := self._ended(conn)) < self._count and time.monotonic() < give_up_at:
                 time.sleep(1.0)
-        fired, started, ended = ([row[number] for row in rows] for number in range(3))
+        counted = [row for row in rows if row[3] >= but_first_seconds]
+        fired, started, ended = ([row[number] for row in counted] for number in range(3))
         return Late(self._count, fired, started, max(ended, default=0.0))
 
-    def _ended(self, conn: psycopg.Connection[Any]) -> list[tuple[float, float, float]]:
-        """Returns of each that has run when it was made, started and ended, in seconds after the instant."""
+    def _ended(self, conn: psycopg.Connection[Any]) -> list[tuple[float, float, float, float]]:
+        """Returns of each that has run when it was made (or before), started and ended, in seconds after its
+        instant; and that in seconds after the first.
+        """
         return conn.execute(
             """
-            select extract(epoch from created_at - fire_at)::float8,
+            select extract(epoch from greatest(created_at - fire_at, '0'))::float8,
                    extract(epoch from started_at - fire_at)::float8,
-                   extract(epoch from finished_at - fire_at)::float8
+                   extract(epoch from finished_at - fire_at)::float8,
+                   extract(epoch from fire_at - %(due_at)s)::float8
             from scheduler_internal.history
-            where fire_at = %s and status = 'succeeded' and final
+            where fire_at >= %(due_at)s and fire_at < %(until)s and status = 'succeeded' and final
             """,
-            [self._due_at],
+            {"due_at": self._due_at, "until": self._until},
         ).fetchall()

@@ -128,6 +128,7 @@ grant select on scheduler.api_keys to scheduler_admin;
 grant execute on function
     scheduler.due_shards(),
     scheduler.tick_shard(integer, integer),
+    scheduler.tick_ahead(integer),
     scheduler.tick(integer),
     scheduler.reap(),
     scheduler.maintain(),

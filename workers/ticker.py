@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Iterator
 
 import structlog
@@ -21,6 +22,13 @@ from workers.looper import Looper, Outage, jitter
 
 MAX_SLEEP_SECONDS = 1.0
 """A schedule that is created or changed is seen after this at the latest."""
+
+AHEAD_SECONDS = 4.0
+"""So long before something is due it is asked whether a herd comes,"""
+AHEAD_PAUSE_SECONDS = 1.0
+"""so long after the last time,"""
+SOON_SECONDS = 0.05
+"""and not when it might hold up what is due."""
 
 REAP_SECONDS = 0.5
 MAINTAIN_SECONDS = 60.0
@@ -36,6 +44,7 @@ class Ticker(Looper):
         super().__init__(outage)
         self._link = link
         self._slow: set[int] = set()
+        self._ahead_at = 0.0
 
     async def turn(self) -> float:
         """Look which shards are due and work on each."""
@@ -47,8 +56,12 @@ class Ticker(Looper):
             shards = await queries.due_shards(conn)
         due = [row for row in shards if row.due_in_seconds <= 0]
         if not due:
+            soonest = min((row.due_in_seconds for row in shards), default=MAX_SLEEP_SECONDS)
+            if SOON_SECONDS < soonest <= AHEAD_SECONDS and time.monotonic() >= self._ahead_at:
+                await self._tick_ahead()
+                return 0.0
             # Waited on this machine's monotonic clock: only the difference comes from the database's.
-            return min([MAX_SLEEP_SECONDS, *(row.due_in_seconds for row in shards)])
+            return min(MAX_SLEEP_SECONDS, soonest)
         # Each ticker in an order of its own, so that several share the shards instead of queueing at the
         # first; one that did not answer in time comes last, so that it does not starve the others.
         random.shuffle(due)
@@ -60,6 +73,15 @@ class Ticker(Looper):
                 break
         # Nothing decided: another ticker holds the shards' locks and is about to be done.
         return 0.0 if decided else jitter(0.01, 0.03)
+
+    async def _tick_ahead(self) -> None:
+        """Makes some fires of a herd that comes."""
+        self._ahead_at = time.monotonic() + AHEAD_PAUSE_SECONDS
+        async with self._link.call() as conn:
+            made = await queries.tick_ahead(conn)
+        if made:  # then there may be more
+            self._ahead_at = 0.0
+            metrics.lateness.observe(0.0)
 
     async def _tick(self, row: queries.DueShard) -> int:
         try:

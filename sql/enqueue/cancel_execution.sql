@@ -8,7 +8,8 @@ as $$
 -- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat).
 -- Returns false when it had ended already: whoever commits first, cancel or finish, wins, and there
 -- is one end.
--- Locks: the row of an execution that waits; of one that runs none, because its worker must not
+-- Locks: the row of an execution that waits, and before it that of its job where it was made ahead,
+-- for so does who changes the job; of one that runs none, because its worker must not
 -- wait for us. Writes: waiting and history, or cancel_requests; audit_log.
 -- Raises: P0002 for an unknown execution.
 declare
@@ -24,6 +25,13 @@ begin
             perform scheduler_internal.request_cancel(v_shard, array[execution_id], v_now);
             perform scheduler_internal.audit('cancel_execution', execution_id, null);
             return true;
+        end if;
+        select w.* into v_waiting from scheduler_internal.waiting w
+        where w.shard = v_shard and w.execution_id = cancel_execution.execution_id;
+        if v_waiting.fire_at > v_now then
+            perform from scheduler_internal.jobs j
+            where j.shard = v_shard and j.job_id = v_waiting.job_id
+            for update;
         end if;
         select w.* into v_waiting from scheduler_internal.waiting w
         where w.shard = v_shard and w.execution_id = cancel_execution.execution_id

@@ -74,7 +74,7 @@ begin
         (v_shard, 0, v_id, v_run_at, v_now, v_run_at + expires_after, 0, - priority, 0, 'e', false,
          queue, job_type, v_target ->> 'handler', dedup_key, v_traceparent, v_target, payload,
          scheduler_internal.pack_policy(max_attempts, backoff, backoff_base, backoff_max, timeout));
-    perform scheduler_internal.wake_workers(v_run_at <= v_now);
+    perform scheduler_internal.wake_workers(v_shard, v_run_at <= v_now);
     return v_id;
 end;
 $$;

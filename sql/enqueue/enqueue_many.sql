@@ -65,7 +65,7 @@ begin
     select array_agg(b.execution_id order by b.position), bool_or(b.starts_at <= v_now)
     into v_ids, v_is_ready
     from born b;
-    perform scheduler_internal.wake_workers(v_is_ready);
+    perform scheduler_internal.wake_workers(v_shard, v_is_ready);
     return query select unnest(v_ids);
 end;
 $$;

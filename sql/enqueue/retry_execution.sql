@@ -8,7 +8,9 @@ as $$
 -- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its
 -- earlier attempts stay in the history. Returns false when it has not ended: it waits or runs
 -- already.
--- Writes: retried, waiting, cancel_requests, dedup_keys, audit_log.
+-- Locks: the schedule row of a fire whose job allows one at a time, so that none that was made
+-- ahead starts beside it. Writes: schedules, retried, waiting, cancel_requests, dedup_keys,
+-- audit_log.
 -- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
 declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
@@ -36,6 +38,13 @@ begin
     on conflict do nothing;
     if not found then
         return false;
+    end if;
+    perform from scheduler_internal.schedules s
+    where s.shard = v_shard and s.job_id = v_end.job_id and s.overlap <> 'allow'
+      and v_end.origin = 'f'
+    for update;
+    if found then
+        perform scheduler_internal.take_back_fires(v_shard, v_end.job_id, v_now);
     end if;
     -- Who asked it to stop meant the run that has ended.
     delete from scheduler_internal.cancel_requests c
@@ -65,7 +74,7 @@ begin
          coalesce(v_end.target, v_definition.target) ->> 'handler',
          v_end.dedup_key, v_end.traceparent, v_end.target, v_end.payload, v_end.policy);
     perform scheduler_internal.audit('retry_execution', execution_id, null);
-    perform scheduler_internal.wake_workers(true);
+    perform scheduler_internal.wake_workers(v_shard, true);
     return true;
 end;
 $$;

@@ -47,7 +47,7 @@ begin
     where j.shard = v_shard and j.job_id = trigger_job.job_id;
     perform scheduler_internal.audit('trigger_job', job_id, v_name,
         jsonb_build_object('execution_id', v_id));
-    perform scheduler_internal.wake_workers(v_run_at <= v_now);
+    perform scheduler_internal.wake_workers(v_shard, v_run_at <= v_now);
     return v_id;
 end;
 $$;

@@ -8,7 +8,7 @@ as $$
 -- Stops a job from firing, at once: what is due and no tick has come to is not fired first, so that
 -- who pauses in a backlog does not get the backlog. Its instants get the verdict skipped_paused;
 -- trigger_job() still works. Paused again, it keeps its first reason.
--- Locks: the job row, then the schedule row. Writes: jobs, schedules, audit_log.
+-- Locks: the job row, then the schedule row. Writes: jobs, schedules, waiting, audit_log.
 -- Raises: P0002 for an unknown job.
 declare
     v_job scheduler_internal.jobs;
@@ -19,6 +19,7 @@ begin
     if v_job.paused_at is not null then
         return;
     end if;
+    perform scheduler_internal.take_back_fires(v_job.shard, v_job.job_id, v_now);
     update scheduler_internal.jobs j
     set paused_at = v_now, pause_reason = reason, updated_at = v_now
     where j.shard = v_job.shard and j.job_id = v_job.job_id;

@@ -16,6 +16,7 @@ as $$
 -- Gives every due instant of a job its verdict, before something about the job changes: those of a
 -- pause are skipped_paused, for the others its policies decide. Those of a broken schedule cannot
 -- be told and stay undecided; one that shows only here to be broken is set aside, as by a tick.
+-- What was made ahead of its instant is taken back.
 --
 -- At most 10,000 fire in the transaction of a client; a longer backlog is the tickers', who take
 -- 1,000 at a time. Who deletes a job need not wait for them: the rest is skipped_misfire. Planned
@@ -27,6 +28,7 @@ declare
     v_next timestamptz;
 begin
     if job.paused_at is null then
+        perform scheduler_internal.take_back_fires(job.shard, job.job_id, at);
         perform scheduler_internal.fire_schedule(job.shard, job.job_id, at, 10000);
     end if;
     select x.* into s from scheduler_internal.schedules x

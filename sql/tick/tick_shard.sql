@@ -61,7 +61,7 @@ begin
 
     -- The many schedules with one instant due and nothing in its way: all at once.
     begin
-        fired := scheduler_internal.fire_punctual(v_shard, v_now, max_fires);
+        fired := scheduler_internal.fire_punctual(v_shard, v_now, v_now, max_fires);
     exception
         when data_exception or integrity_constraint_violation or case_not_found then
             null;  -- one of them is broken: below, one by one, it is found
@@ -91,7 +91,7 @@ begin
         end;
         exit when v_is_over;
     end loop;
-    perform scheduler_internal.wake_workers(fired > 0);
+    perform scheduler_internal.wake_workers(v_shard, fired > 0);
 
     select s.next_fire_at into next_due_at from scheduler_internal.schedules s
     where s.shard = v_shard and s.next_fire_at is not null

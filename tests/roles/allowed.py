@@ -69,6 +69,7 @@ FUNCTIONS: dict[str, set[str]] = {
     # tickers and workers
     "scheduler.due_shards": _RUNNERS,
     "scheduler.tick_shard": _RUNNERS,
+    "scheduler.tick_ahead": _RUNNERS,
     "scheduler.tick": _RUNNERS,
     "scheduler.reap": _RUNNERS,
     "scheduler.maintain": _RUNNERS,

@@ -101,3 +101,27 @@ def test_empty_database_is_told_in_one_line(start: StartWorker, empty_database: 
     assert ticker.wait() == 1
     assert ticker.log.count("\n") == 1
     assert "run `pgtick migrate`" in ticker.log
+
+
+def test_a_herd_is_made_before_its_instant(start: StartWorker, db: Connection[Any]) -> None:
+    """By two tickers, each schedule once; of each shard one is left for its instant."""
+    create(db, "one of many", "*/6 * * * * *")
+    db.execute(
+        """
+        insert into scheduler_internal.schedules
+            (shard, job_version, job_id, next_fire_at, jitter, rank, misfire, overlap, timezone, queue,
+             job_type, spec)
+        select scheduler.get_shard_id(c.job_id), s.job_version, c.job_id, s.next_fire_at, s.jitter, s.rank,
+               s.misfire, s.overlap, s.timezone, s.queue, s.job_type, s.spec
+        from scheduler_internal.schedules s
+        cross join (select gen_random_uuid() as job_id from generate_series(1, 4000)) c
+        """
+    )
+    for _ in range(2):
+        start("ticker")
+    made = """
+        select count(*) filter (where created_at < fire_at) from scheduler.executions group by fire_at
+        having count(*) = 4001 order by fire_at
+    """
+    wait_until(lambda: len(db.execute(made).fetchall()) >= 3)
+    assert db.execute(made).fetchall()[2][0] >= 4001 - 16
