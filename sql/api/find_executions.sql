@@ -25,90 +25,96 @@ as $$
 -- page begins; null when nothing is left.
 --
 -- Of each table no more than 20,000 rows are looked at: what is rare does not read a history of
--- millions, but 40 ms. Those of a job are found by the index of its history, but among all of its
--- shard that wait or run. The planner merges them in the order of their indexes, since it may not
--- sort, as far as the page goes. Its plan is for any values and kept by the session (3.4 ms; made
--- for each call 14, where there are 38 days). A null bound leaves a table out when it starts.
+-- millions, but 40 ms. The row that follows them passes unmatched, and there the page ends. What
+-- did not succeed has an index of its own, and so has the history of a job; but those of a job that
+-- wait or run are found among all of its shard. The planner merges the tables in the order of their
+-- indexes, since it may not sort, as far as the page goes; what runs, and what waits where that is
+-- not much, is read by scan_alive(). Its plan is for any values and kept by the session. A null
+-- bound leaves a table out when it starts.
 declare
     v_now constant timestamptz := scheduler.now();
     v_most constant integer := 20000;
     v_first_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 0);
     v_last_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 15);
-    v_waiting_from constant integer := case when 'waiting' = any (stages) then v_first_shard end;
+    v_is_short constant boolean := 4000000 >= (
+        select sum(pg_relation_size('scheduler_internal.waiting_' || g.shard))
+        from generate_series(v_first_shard, v_last_shard) g(shard));
+    v_few_from constant integer := case
+        when 'waiting' = any (stages) and v_is_short then v_first_shard end;
+    v_waiting_from constant integer := case
+        when 'waiting' = any (stages) and not v_is_short then v_first_shard end;
     v_running_from constant integer := case when 'running' = any (stages) then v_first_shard end;
     v_history_from constant uuid := case when 'history' = any (stages) then from_id end;
-    v_all_from constant uuid := case when job_id is null then v_history_from end;
     v_its_from constant uuid := case when job_id is not null then v_history_from end;
-    v_end uuid;
+    v_rare_from constant uuid := case
+        when job_id is null and status in ('failed', 'cancelled', 'expired')
+        then v_history_from end;
+    v_all_from constant uuid := case
+        when v_its_from is null and v_rare_from is null then v_history_from end;
 begin
-    execution_ids := array(
-        select k.execution_id
+    select array_agg(f.execution_id),
+           greatest((array_agg(f.execution_id))[max_rows + 1],
+                    (array_agg(f.execution_id) filter (where f.number > v_most))[1])
+    into execution_ids, next_id
+    from (
+        select k.execution_id, k.number
         from (
-            (select w.execution_id, w.shard, null::integer as end_attempt, w.job_id, w.job_version,
-                    w.queue, w.job_type,
+            (select row_number() over (order by w.execution_id desc) as number, w.execution_id,
+                    w.shard, null::integer as end_attempt, w.job_id, w.job_version, w.queue,
+                    w.job_type,
                     case when w.run_at <= v_now then 'ready' else 'scheduled' end as status,
                     null::jsonb as error
              from scheduler_internal.waiting w
              where w.execution_id between from_id and upto_id
                and w.shard between v_waiting_from and v_last_shard
-             order by w.execution_id desc limit v_most)
+             order by w.execution_id desc limit v_most + 1)
             union all
-            (select r.execution_id, r.shard, null, r.job_id, r.job_version, r.queue, r.job_type,
-                    'running', null
-             from scheduler_internal.running r
-             where r.execution_id between from_id and upto_id
-               and r.shard between v_running_from and v_last_shard
-             order by r.execution_id desc limit v_most)
+            (select row_number() over (order by a.execution_id desc), a.execution_id, a.shard, null,
+                    a.job_id, a.job_version, a.queue, a.job_type, a.status, null
+             from scheduler_internal.scan_alive(
+                      v_few_from, v_running_from, v_last_shard, from_id, upto_id, v_now) a
+             order by a.execution_id desc limit v_most + 1)
             union all
-            (select h.execution_id, h.shard, case when h.final then h.attempt else 0 end, h.job_id,
-                    h.job_version, h.queue, h.job_type, h.status, h.error
+            (select row_number() over (order by h.execution_id desc), h.execution_id, h.shard,
+                    case when h.final then h.attempt else 0 end, h.job_id, h.job_version, h.queue,
+                    h.job_type, h.status, h.error
              from scheduler_internal.history h
              where h.execution_id between v_all_from and upto_id
-             order by h.execution_id desc limit v_most)
+             order by h.execution_id desc limit v_most + 1)
             union all
-            (select h.execution_id, h.shard, h.attempt, h.job_id, h.job_version, h.queue,
-                    h.job_type, h.status, h.error
+            (select row_number() over (order by h.execution_id desc), h.execution_id, h.shard,
+                    h.attempt, h.job_id, h.job_version, h.queue, h.job_type, h.status, h.error
+             from scheduler_internal.history h
+             where h.execution_id between v_rare_from and upto_id
+               and h.status = find_executions.status and h.status <> 'succeeded' and h.final
+             order by h.execution_id desc limit v_most + 1)
+            union all
+            (select row_number() over (order by h.execution_id desc), h.execution_id, h.shard,
+                    h.attempt, h.job_id, h.job_version, h.queue, h.job_type, h.status, h.error
              from scheduler_internal.history h
              where h.execution_id between v_its_from and upto_id
                and h.job_id = find_executions.job_id and h.final
-             order by h.execution_id desc limit v_most)
+             order by h.execution_id desc limit v_most + 1)
         ) k
-        where k.end_attempt is distinct from 0
-          and (find_executions.job_id is null or k.job_id = find_executions.job_id)
-          and (find_executions.status is null or k.status = find_executions.status)
-          and (find_executions.queue is null or k.queue = find_executions.queue)
-          and (find_executions.job_type is null or k.job_type = find_executions.job_type)
-          and (tag is null or exists (
-                select from scheduler_internal.job_versions v
-                where v.shard = k.shard and v.job_id = k.job_id and v.version = k.job_version
-                  and (v.definition).tags @> array[tag]))
-          and (error_contains is null
-               or strpos(lower(k.error::text), lower(error_contains)) > 0)
-          and not exists (
-                select from scheduler_internal.retried t
-                where t.shard = k.shard and t.execution_id = k.execution_id
-                  and t.attempt = k.end_attempt)
+        where k.number > v_most
+           or k.end_attempt is distinct from 0
+              and (find_executions.job_id is null or k.job_id = find_executions.job_id)
+              and (find_executions.status is null or k.status = find_executions.status)
+              and (find_executions.queue is null or k.queue = find_executions.queue)
+              and (find_executions.job_type is null or k.job_type = find_executions.job_type)
+              and (tag is null or exists (
+                    select from scheduler_internal.job_versions v
+                    where v.shard = k.shard and v.job_id = k.job_id and v.version = k.job_version
+                      and (v.definition).tags @> array[tag]))
+              and (error_contains is null
+                   or strpos(lower(k.error::text), lower(error_contains)) > 0)
+              and not exists (
+                    select from scheduler_internal.retried t
+                    where t.shard = k.shard and t.execution_id = k.execution_id
+                      and t.attempt = k.end_attempt)
         order by k.execution_id desc
-        limit max_rows + 1);
-    -- It ends where it is full, or before that where a table was looked at no further.
-    v_end := coalesce(execution_ids[max_rows + 1], from_id);
-    next_id := greatest(
-        execution_ids[max_rows + 1],
-        (select w.execution_id from scheduler_internal.waiting w
-         where w.execution_id between v_end and upto_id
-           and w.shard between v_waiting_from and v_last_shard
-         order by w.execution_id desc offset v_most limit 1),
-        (select r.execution_id from scheduler_internal.running r
-         where r.execution_id between v_end and upto_id
-           and r.shard between v_running_from and v_last_shard
-         order by r.execution_id desc offset v_most limit 1),
-        (select h.execution_id from scheduler_internal.history h
-         where h.execution_id between v_all_from and upto_id and h.execution_id >= v_end
-         order by h.execution_id desc offset v_most limit 1),
-        (select h.execution_id from scheduler_internal.history h
-         where h.execution_id between v_its_from and upto_id and h.execution_id >= v_end
-           and h.job_id = find_executions.job_id and h.final
-         order by h.execution_id desc offset v_most limit 1));
+        limit max_rows + 1
+    ) f;
     -- Its own rows may lie on both sides of the end: it belongs to the next page, as what follows.
     execution_ids := array(
         select i from unnest(execution_ids) i where next_id is null or i > next_id);

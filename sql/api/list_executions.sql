@@ -26,7 +26,9 @@ declare
     -- An id has room for the times from 1970 to 10889.
     v_oldest constant timestamptz := timestamptz '1970-01-01 00:00+00';
     v_newest constant timestamptz := timestamptz '9999-01-01 00:00+00';
+    v_from uuid;
     v_upto uuid;
+    v_lately uuid;
     v_found record;
 begin
     perform scheduler_internal.check_page(max_rows);
@@ -43,9 +45,16 @@ begin
     exception when invalid_text_representation then
         perform scheduler_internal.refuse_cursor(after);
     end;
+    v_from := scheduler_internal.id_floor(least(v_newest, greatest(from_time, v_oldest)));
+    -- Mostly a day fills the page, and the others of a month need not even be opened.
+    v_lately := scheduler_internal.id_floor(greatest(v_oldest,
+        least(scheduler_internal.id_time(v_upto), scheduler.now()) - interval '1 day'));
     v_found := scheduler_internal.find_executions(v_stages, status, job_id, queue, job_type, tag,
-        error_contains, scheduler_internal.id_floor(
-            least(v_newest, greatest(from_time, v_oldest))), v_upto, max_rows);
+        error_contains, greatest(v_from, v_lately), v_upto, max_rows);
+    if v_found.next_id is null and v_lately > v_from then
+        v_found := scheduler_internal.find_executions(v_stages, status, job_id, queue, job_type,
+            tag, error_contains, v_from, v_upto, max_rows);
+    end if;
     return scheduler_internal.page(
         scheduler_internal.show_executions(v_found.execution_ids), v_found.next_id::text);
 end;

@@ -68,25 +68,25 @@ begin
         where c.shard = finish_shard.shard
           and c.execution_id = any (array(select g.execution_id from gone g))
         returning c.execution_id
-    ), matched as materialized (
-        select g.*, i.execution_id as input_id, i.attempt as input_attempt, i.status,
-               scheduler_internal.cap_document(i.result) as result,
-               scheduler_internal.cap_document(i.error) as error, i.retry_after
+    ), judged as materialized (
+        -- Without a row of running: stale.
+        select g.*, i.execution_id as input_id, i.attempt as input_attempt, i.status, e.result,
+               e.error, i.retry_after, p.policy as its_policy,
+               i.status <> 'failed' or coalesce(e.error @> '{"retry": false}', false)
+               or g.execution_id = any (array(select u.execution_id from unwanted u))
+               or g.attempt - g.attempt_base >= (p.policy).max_attempts as final
         from input i
         full join gone g on g.execution_id = i.execution_id and g.attempt = i.attempt
-    ), judged as materialized (
-        select m.*, p.policy as its_policy,
-               m.status <> 'failed' or coalesce(m.error @> '{"retry": false}', false)
-               or m.execution_id = any (array(select u.execution_id from unwanted u))
-               or m.attempt - m.attempt_base >= (p.policy).max_attempts as final
-        from matched m
         left join scheduler_internal.job_versions v
-          on v.shard = finish_shard.shard and v.version = m.job_version
-         and v.job_id = case when m.status = 'failed' then m.job_id end
+          on v.shard = finish_shard.shard and v.version = g.job_version
+         and v.job_id = case when i.status = 'failed' then g.job_id end
         cross join lateral (
-            select scheduler_internal.policy_of(m.policy, v.definition) as policy
+            select scheduler_internal.cap_document(i.result) as result,
+                   scheduler_internal.cap_document(i.error) as error
+        ) e
+        cross join lateral (
+            select scheduler_internal.policy_of(g.policy, v.definition) as policy
         ) p
-        where m.execution_id is not null
     ), remembered as (
         insert into scheduler_internal.history
             (execution_id, shard, attempt, run_at, created_at, started_at, finished_at, fire_at,
@@ -97,6 +97,7 @@ begin
                j.queue, j.job_type, j.dedup_key, j.traceparent, j.target, j.payload, j.policy,
                j.result, j.error, j.progress
         from judged j
+        where j.execution_id is not null
     ), again as (
         insert into scheduler_internal.waiting
             (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
@@ -112,9 +113,10 @@ begin
                j.rank, j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler,
                j.dedup_key, j.traceparent, j.target, j.payload, j.policy
         from judged j
-        where not j.final
+        where j.execution_id is not null and not j.final
     ), unkeyed as materialized (
-        select j.dedup_key, j.execution_id from judged j where j.final and j.dedup_key is not null
+        select j.dedup_key, j.execution_id from judged j
+        where j.execution_id is not null and j.final and j.dedup_key is not null
     ), freed as (
         delete from scheduler_internal.dedup_keys d
         where d.shard = finish_shard.shard
@@ -130,13 +132,14 @@ begin
                    as count
         from (select x.*, date_part('epoch', x.started_at - x.run_at) as waited,
                      date_part('epoch', at - x.started_at) as ran
-              from judged x) j
+              from judged x
+              where x.execution_id is not null) j
         group by j.queue, j.job_type
     )
-    select array_agg(m.input_id), array_agg(m.input_attempt), array(select c.count from counted c)
+    select array_agg(j.input_id), array_agg(j.input_attempt), array(select c.count from counted c)
     into stale_ids, stale_attempts, counts
-    from matched m
-    where m.execution_id is null;
+    from judged j
+    where j.execution_id is null;
 
     if v_exclusive <> '{}' then
         perform scheduler_internal.release_held(finish_shard.shard, v_exclusive, at);

@@ -18,7 +18,7 @@ DAYS = 5
 SHARD = 3
 """In which there is something of everything."""
 HISTORY = 100_000
-WAITING = 20_000
+WAITING = 40_000
 
 LOAD = f"""
     do $$

@@ -31,14 +31,15 @@ READ = """
 CALLS = {
     "list_executions()": (FEW, FEW),
     "list_executions(status => 'succeeded')": (FEW, 0),
-    "list_executions(status => 'failed')": (2 * WINDOW + FEW, 0),
+    "list_executions(status => 'failed')": (FEW, 0),
     "list_executions(status => 'running')": (0, 0),
     "list_executions(status => 'scheduled')": (0, FEW),
     "list_executions(after => '{execution_id}')": (FEW, FEW),
     "list_executions(queue => 'none')": (2 * WINDOW + FEW, 2 * WINDOW + FEW),
     "list_executions(tag => 'none', status => 'succeeded')": (2 * WINDOW + FEW, 0),
-    "list_executions(error_contains => 'x', status => 'failed')": (2 * WINDOW + FEW, 0),
-    "list_executions(job_id => '{job_id}')": (FEW, 2 * OF_A_SHARD + FEW),
+    "list_executions(error_contains => 'x', status => 'failed')": (FEW, 0),
+    "list_executions(error_contains => 'x')": (2 * WINDOW + FEW, 2 * WINDOW + FEW),
+    "list_executions(job_id => '{job_id}')": (FEW, OF_A_SHARD),
     "list_executions(job_id => '{job_id}', status => 'succeeded')": (FEW, 0),
     "list_executions(job_id => '{job_id}', status => 'failed')": (2 * HISTORY // 64 + FEW, 0),
     "list_executions(from_time => now() - interval '3 days', to_time => now() - interval '2 days')": (
@@ -74,7 +75,8 @@ def test_a_call_reads_little(loaded: Connection[Any], call: str) -> None:
     for table, most in zip(before, CALLS[call], strict=True):
         read, whole = (now - then for now, then in zip(read_of(loaded, table), before[table], strict=True))
         assert read <= most, table
-        if not call.startswith("activity"):  # of queues that are short it reads all
+        # What waits in a shard is not much here, nor is it in the queues.
+        if table != "waiting" or not ("job_id" in call or call.startswith("activity")):
             assert whole == 0, table
 
 
