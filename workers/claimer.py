@@ -55,8 +55,21 @@ class Claimer(Looper):
         self._handlers = handlers
         self._on_no_lease = on_no_lease
         self._pause = settings.poll_min_seconds
+        self._may_be_more = True
+        self._told: set[int | None] = set()
+        self._everywhere_at = 0.0
         self._order = PollOrder(place=0, workers=1)
         self._order_until = 0.0
+
+    def hear(self, shard: int | None = None) -> None:
+        """Claim now: something is ready in a shard; None: perhaps in any."""
+        self._told.add(shard)
+        self.wake()
+
+    def use_room(self) -> None:
+        """Claim now, as there is room again; but not where nothing was left."""
+        if self._may_be_more:
+            self.wake()
 
     async def turn(self) -> float:
         """Claim once."""
@@ -64,20 +77,24 @@ class Claimer(Looper):
         if self._runner.free <= 0 or self._finisher.overloaded or not self._lease.held or not job_types:
             return WAIT_SECONDS
         worker_id = self._lease.worker_id
+        most = self._runner.free
+        shard = self._choose_shard()
         try:
             async with self._link.call() as conn:
                 executions = await queries.claim(
                     conn,
                     worker_id=worker_id,
-                    max_executions=self._runner.free,
+                    max_executions=most,
                     queues=self._settings.queues,
                     job_types=job_types,
                     handlers=self._handlers,
+                    shard=shard,
                 )
                 if not executions and self._is_resting and time.monotonic() > self._order_until:
                     self._order = await queries.poll_order(conn, worker_id=worker_id)
                     self._order_until = time.monotonic() + ORDER_SECONDS
         except psycopg.Error as error:
+            self._may_be_more = True
             if error.sqlstate != NO_LEASE:
                 raise
             self._on_no_lease()
@@ -90,9 +107,26 @@ class Claimer(Looper):
             return 0.0
         for execution in executions:
             self._runner.start(execution)
+        self._may_be_more = len(executions) == most
         if executions:
             self._pause = self._settings.poll_min_seconds
+        if self._may_be_more:
             return 0.0
+        pause = self._next_pause()
+        if shard is None:
+            self._everywhere_at = time.monotonic() + pause
+        return min(pause, self._everywhere_at - time.monotonic())
+
+    def _choose_shard(self) -> int | None:
+        """The one that was told, which spares the look for it; but all when it is time for that, and of a
+        backlog, so that none waits because more is told of another.
+        """
+        told, self._told = self._told, set()
+        if len(told) > 1 or self._may_be_more or time.monotonic() >= self._everywhere_at:
+            return None
+        return next(iter(told), None)
+
+    def _next_pause(self) -> float:
         if self._is_resting:
             return until_turn(self._order, now=time.time(), apart=self._settings.poll_max_seconds)
         pause = jitter(self._pause / 2, self._pause)
@@ -112,4 +146,4 @@ def until_turn(order: PollOrder, *, now: float, apart: float) -> float:
     period = apart * min(order.workers, MOST_TURNS)
     seconds = (period * order.place / order.workers - now) % period
     # A timer that came a little early must not make one turn two.
-    return seconds if seconds > apart / 2 else seconds + period
+    return seconds if seconds > apart / 8 else seconds + period

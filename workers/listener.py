@@ -15,17 +15,21 @@ from workers.looper import Looper, Outage
 SILENT_SECONDS = 60.0
 """Where the database does not tell: how long until it is asked again whether it does."""
 
+SHARDS = frozenset(str(shard) for shard in range(16))
+
 
 class Listener(Looper):
-    """Wakes the claimer with every notification."""
+    """Tells the claimer of every notification."""
 
     name = "listener"
 
-    def __init__(self, conninfo: str, outage: Outage, *, node_id: str, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, conninfo: str, outage: Outage, *, node_id: str, hear: Callable[[int | None], None]
+    ) -> None:
         super().__init__(outage)
         self._conninfo = conninfo
         self._application_name = f"pgtick listener {node_id}"
-        self._wake_claimer = wake
+        self._hear = hear
 
     async def turn(self) -> float:
         """Listen until the connection breaks; the worker ends it by cancelling."""
@@ -34,7 +38,8 @@ class Listener(Looper):
             if not await queries.listen(conn):
                 return SILENT_SECONDS
             self._outage.ends(self.name)
-            self._wake_claimer()  # of what came before nobody tells
-            async for _ in conn.notifies():
-                self._wake_claimer()
+            self._hear(None)  # of what came before nobody tells
+            async for notification in conn.notifies():
+                # Anybody may notify, of anything.
+                self._hear(int(notification.payload) if notification.payload in SHARDS else None)
         return 0.0

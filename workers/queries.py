@@ -64,6 +64,13 @@ async def tick_shard(conn: Connection, *, shard: int) -> Ticked:
     return row
 
 
+async def tick_ahead(conn: Connection) -> int:
+    """Make fires of a herd that is about to be due, and return how many."""
+    cursor = await conn.execute("select scheduler.tick_ahead()")
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
 async def reap(conn: Connection) -> int:
     """Take back what silent workers held."""
     cursor = await conn.execute("select scheduler.reap()")
@@ -122,7 +129,7 @@ _CLAIM = f"""
 select {", ".join(f"{name}::text" if name in ("target", "payload") else name for name in _FIELDS)}
 from scheduler.claim(
     worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
-    job_types => %(job_types)s::text[], handlers => %(handlers)s::text[])
+    job_types => %(job_types)s::text[], handlers => %(handlers)s::text[], shard => %(shard)s::integer)
 """  # noqa: S608 - the names of its fields
 
 
@@ -134,8 +141,9 @@ async def claim(
     queues: Sequence[str] | None,
     job_types: Sequence[str],
     handlers: Sequence[str],
+    shard: int | None = None,
 ) -> list[Execution]:
-    """Take up to so many executions of the kinds that this worker can run."""
+    """Take up to so many executions of the kinds that this worker can run, of one shard or of any."""
     cursor = await conn.execute(
         _CLAIM,
         {
@@ -144,6 +152,7 @@ async def claim(
             "queues": list(queues) if queues else None,
             "job_types": list(job_types),
             "handlers": list(handlers),
+            "shard": shard,
         },
         binary=True,
     )

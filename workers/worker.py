@@ -106,7 +106,7 @@ class Worker:
             lease=lease,
             forget=self._runner.forget,
             is_busy=lambda: self._runner.busy,
-            on_room=lambda: self._claimer.wake(),
+            on_room=lambda: self._claimer.hear(),
         )
         self._claimer = Claimer(
             self._links["claimer"],
@@ -119,7 +119,7 @@ class Worker:
             on_no_lease=self._beat_now,
         )
         self._listeners = [
-            Listener(conninfo, outage, node_id=settings.node_id, wake=self._claimer.wake)
+            Listener(conninfo, outage, node_id=settings.node_id, hear=self._claimer.hear)
             for conninfo in [settings.direct_database]
             if conninfo is not None
         ]
@@ -180,7 +180,7 @@ class Worker:
             loop.call_soon_threadsafe(self._runner.obey, orders)
 
         def on_lease() -> None:
-            loop.call_soon_threadsafe(self._claimer.wake)
+            loop.call_soon_threadsafe(self._claimer.hear)
 
         self._heartbeat = HeartbeatThread(
             Heartbeat(
@@ -225,7 +225,7 @@ class Worker:
     def _ended(self, run: Run, outcome: Outcome) -> None:
         self._reporter.forget(run)
         self._finisher.add(run, outcome)
-        self._claimer.wake()
+        self._claimer.use_room()
 
     def _beat_now(self) -> None:
         self._heartbeat.wake()

@@ -47,7 +47,7 @@ def test_listens_where_the_database_tells(
     db.execute(sql.SQL("alter database {} set scheduler.notify = on").format(sql.Identifier(database.name)))
     if database.pooler is not None:
         database.pooler.reconnect(database.name)
-    start(
+    worker = start(
         "worker",
         DB_DIRECT_CONNECTION_STRING=database.dsn(user="pgtick_worker", direct=True),
         PGTICK_POLL_MIN_SECONDS="600",
@@ -61,6 +61,8 @@ def test_listens_where_the_database_tells(
         assert row is not None
         return row[0]
 
+    for nonsense in ("", "x", "16", "-1", "9" * 5_000):  # anybody may notify
+        db.execute("select pg_notify('scheduler_ready', %s)", (nonsense,))
     for _ in range(2):
         first = schedule.enqueue("python", "noop")
         schedule.wait(first)
@@ -75,6 +77,7 @@ def test_listens_where_the_database_tells(
     wait_until(lambda: value("select fired from scheduler.tick()") > 0)
     ended = "select from scheduler.executions where job_name = 'ticked' and status = 'succeeded'"
     wait_until(lambda: bool(db.execute(ended).fetchall()))
+    assert not worker.events("the database refuses")
 
 
 def test_claims_only_what_it_can_run(start: StartWorker, schedule: Schedule) -> None:
