@@ -155,6 +155,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         "PGTICK_API_MAX_STREAMS_PER_KEY", "50"
     )
     log_format: Annotated[str, _means("auto, console or json")] = _variable("PGTICK_LOG_FORMAT", "auto")
+    log_level: Annotated[str, _means("info, warning or error: the least that is logged")] = _variable(
+        "PGTICK_LOG_LEVEL", "info"
+    )
     replicas: tuple[str, ...] = ()
 
 

@@ -93,7 +93,7 @@ def _handlers(settings: Settings) -> dict[str, Handler]:
 
 
 def _run(settings: Settings, work: Main) -> None:
-    configure_logs(settings.log_format, node_id=settings.node_id)
+    configure_logs(settings.log_format, node_id=settings.node_id, level=settings.log_level)
     try:
         if settings.metrics_port is not None:
             serve_metrics(settings.metrics_port, node_id=settings.node_id)

@@ -19,19 +19,21 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor
 
-from workers.settings import LogFormat
+from workers.settings import LogFormat, LogLevel
 
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
-def configure_logs(log_format: LogFormat, *, node_id: str) -> None:
-    """Send everything to stderr in the chosen format."""
+def configure_logs(log_format: LogFormat, *, node_id: str, level: LogLevel = "info") -> None:
+    """Send everything from a level on to stderr in the chosen format."""
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     stream = Unbreakable(sys.stderr if console else _buffered(sys.stderr.buffer))
     atexit.register(stream.send)
     structlog.configure(
         processors=_for_people() if console else [_line_of(node_id)],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO) if console else JsonLines,
+        wrapper_class=structlog.make_filtering_bound_logger(level)
+        if console or level != "info"
+        else JsonLines,
         logger_factory=structlog.WriteLoggerFactory(file=cast(TextIO, stream))
         if console
         else structlog.BytesLoggerFactory(file=cast(BinaryIO, stream)),

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 LogFormat = Literal["auto", "console", "json"]
+LogLevel = Literal["info", "warning", "error"]
 
 
 class SettingsError(Exception):
@@ -57,6 +58,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_METRICS_PORT."""
     log_format: LogFormat = "auto"
     """PGTICK_LOG_FORMAT; auto: console on a terminal, else JSON."""
+    log_level: LogLevel = "info"
+    """PGTICK_LOG_LEVEL: the least that is logged; info: a line for each execution, too."""
 
 
 def load_settings(
@@ -95,6 +98,7 @@ def load_settings(
         webhook_secrets=_webhook_secrets(source.text("PGTICK_WEBHOOK_SECRET")),
         metrics_port=source.port("PGTICK_METRICS_PORT"),
         log_format=source.log_format("PGTICK_LOG_FORMAT"),
+        log_level=source.log_level("PGTICK_LOG_LEVEL"),
     )
     if settings.beat_seconds * 2 > settings.lease_seconds - 1:
         raise SettingsError(
@@ -159,6 +163,14 @@ class _Source:
         except msgspec.ValidationError:
             raise SettingsError(f"{name} must be auto, console or json, not {value!r}") from None
         return log_format
+
+    def log_level(self, name: str) -> LogLevel:
+        value = self.text(name) or "info"
+        try:
+            log_level: LogLevel = msgspec.convert(value, LogLevel)
+        except msgspec.ValidationError:
+            raise SettingsError(f"{name} must be info, warning or error, not {value!r}") from None
+        return log_level
 
 
 def _split(value: str | None) -> tuple[str, ...]:

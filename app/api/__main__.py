@@ -19,7 +19,14 @@ def main() -> None:
         settings = api_settings(loaded)
     except SettingsError as error:
         sys.exit(f"pgtick: {error}")
-    serve(settings, inherit(descriptor), log_format=loaded.log_format, ready_fd=ready, number=number)
+    serve(
+        settings,
+        inherit(descriptor),
+        log_format=loaded.log_format,
+        log_level=loaded.log_level,
+        ready_fd=ready,
+        number=number,
+    )
 
 
 if __name__ == "__main__":

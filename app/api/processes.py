@@ -99,10 +99,12 @@ class Child:
 class Processes:
     """The parent: it serves nothing itself."""
 
-    def __init__(self, settings: ApiSettings, listener: socket.socket, *, log_format: str) -> None:
+    def __init__(
+        self, settings: ApiSettings, listener: socket.socket, *, log_format: str, log_level: str
+    ) -> None:
         self._settings = settings
         self._listener = listener
-        configure_logs(log_format, node_id=settings.node_id)
+        configure_logs(log_format, log_level, node_id=settings.node_id)
         self._metrics = MetricsFolder()
         self._children: dict[int, Child] = {}
         self._leaving: list[Child] = []

@@ -143,13 +143,14 @@ def serve(
     listener: socket.socket,
     *,
     log_format: str,
+    log_level: str,
     ready_fd: int | None = None,
     number: int | None = None,
 ) -> None:
     """Serves until a signal ends it."""
     if number is not None:
         settings = process_settings(settings, number)
-    configure_logs(log_format, node_id=settings.node_id)
+    configure_logs(log_format, log_level, node_id=settings.node_id)
     api = create_app(settings)
     config = configure(api, settings)
     host, port = listener.getsockname()[:2]

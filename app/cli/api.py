@@ -27,6 +27,6 @@ def api(*, host: str | None, port: int | None, processes: int | None, fd: int | 
     settings = api_settings(loaded, host=host, port=port, processes=processes)
     listener = listen(settings) if fd is None else inherit(fd)
     if settings.processes == 1:
-        serve(settings, listener, log_format=loaded.log_format)
+        serve(settings, listener, log_format=loaded.log_format, log_level=loaded.log_level)
     else:
-        Processes(settings, listener, log_format=loaded.log_format).run()
+        Processes(settings, listener, log_format=loaded.log_format, log_level=loaded.log_level).run()

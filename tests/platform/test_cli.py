@@ -14,6 +14,7 @@ from psycopg import Connection
 
 from tests.conftest import Database
 from tests.support.cli import PGTICK, environment, error_line, pgtick
+from tests.support.program import free_port
 
 
 def test_without_a_database_the_fix_is_named(server_folder: Path) -> None:
@@ -204,6 +205,17 @@ def test_doctor_finds_settings_that_are_refused(database: Database) -> None:
     checks = {check["check"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
     assert checks["settings of the API"].startswith("PGTICK_API_PORT must be a whole number")
     assert checks["settings of workers"].startswith("PGTICK_CONCURRENCY must be a number")
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "ticker"])
+def test_an_unknown_level_of_logs_is_refused(database: Database, command: str) -> None:
+    done = pgtick(
+        command,
+        DB_WRITE_CONNECTION_STRING=database.dsn(),
+        PGTICK_API_PORT=str(free_port()),
+        PGTICK_LOG_LEVEL="loud",
+    )
+    assert error_line(done) == "pgtick: PGTICK_LOG_LEVEL must be info, warning or error, not 'loud'"
 
 
 def test_doctor_refuses_a_sql_login_with_rights(database: Database) -> None:

@@ -9,6 +9,9 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from workers.logs import Unbreakable
 
@@ -111,13 +114,14 @@ def test_a_stream_that_breaks_raises_nothing() -> None:
 SAYS = """
 import asyncio
 import logging
+import sys
 from uuid import UUID
 
 import structlog
 
 from workers.logs import configure_logs
 
-configure_logs("json", node_id="here")
+configure_logs("json", node_id="here", level=sys.argv[1])
 log = structlog.get_logger("a")
 
 
@@ -138,16 +142,20 @@ log.info("at the end")
 """
 
 
-def test_every_line_is_json_whichever_way_it_goes() -> None:
-    """Also what a handler in this process says by structlog's other methods."""
+def lines_from(level: str) -> list[dict[str, Any]]:
     done = subprocess.run(
-        [sys.executable, "-c", SAYS],
+        [sys.executable, "-c", SAYS, level],
         capture_output=True,
         text=True,
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+def test_every_line_is_json_whichever_way_it_goes() -> None:
+    """Also what a handler in this process says by structlog's other methods."""
+    lines = lines_from("info")
     assert [line["event"] for line in lines] == [
         "short",
         "with arguments",
@@ -163,3 +171,8 @@ def test_every_line_is_json_whichever_way_it_goes() -> None:
     assert lines[2]["more"] == 1
     assert "ValueError: no" in lines[3]["exception"]
     assert lines[4]["logger"] == "library"
+
+
+@pytest.mark.parametrize(("level", "events"), [("warning", ["failed", "also this"]), ("error", ["failed"])])
+def test_lines_below_the_level_are_left_out(level: str, events: list[str]) -> None:
+    assert [line["event"] for line in lines_from(level)] == events

@@ -110,7 +110,6 @@ async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
     context = _context(
         run.execution, lambda value: run.progress(to_capped_json(value, limit_bytes=PROGRESS_BYTES))
     )
-    loop = asyncio.get_running_loop()
 
     def leave() -> None:
         if run.abandon(run):
@@ -118,7 +117,7 @@ async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
 
     def on_stop() -> None:
         context.cancelled.set()
-        loop.call_later(run.kill_grace_seconds, leave)
+        asyncio.get_running_loop().call_later(run.kill_grace_seconds, leave)
 
     run.on_stop = on_stop
     try:

@@ -53,6 +53,7 @@ class PgtickProgram(Program):
             "DB_WRITE_CONNECTION_STRING": self.database,
             "DB_DIRECT_CONNECTION_STRING": self.database,
             "PGTICK_LOG_FORMAT": "json",
+            "PGTICK_LOG_LEVEL": "warning",  # nobody here writes a line for each job
         }
         command = [sys.executable, "-m", "workers", "worker", "--concurrency", str(CONCURRENCY)]
         command += ["--handlers", "loadtest.rivals.programs.handlers"]
