@@ -12,6 +12,7 @@ import msgspec
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+LOG_LEVELS = ("info", "warning", "error")
 PREFIX = "PGTICK_"
 REPLICA_PREFIX = "DB_READ_REPLICA_"
 REPLICA = re.compile(rf"{REPLICA_PREFIX}[0-9]+(_FILE)?")
@@ -184,6 +185,8 @@ def load_settings(environ: Mapping[str, str]) -> Settings:
             _check_conninfo(name, values[name])
     for name, value in replicas.items():
         _check_conninfo(name, value)
+    if settings.log_level not in LOG_LEVELS:
+        raise SettingsError(f"PGTICK_LOG_LEVEL must be info, warning or error, not {settings.log_level!r}")
     return settings
 
 

@@ -75,6 +75,7 @@ class Claimer(Looper):
         """Claim once."""
         job_types = self._runner.job_types()
         if self._runner.free <= 0 or self._finisher.overloaded or not self._lease.held or not job_types:
+            self._may_be_more = True
             return WAIT_SECONDS
         worker_id = self._lease.worker_id
         most = self._runner.free

@@ -2,8 +2,8 @@
 
 Any number of tickers run, and none leads: each wakes at the next due time and calls tick_shard, which elects
 inside its own short transaction who does the shard's work. A ticker that is killed or frozen holds nothing,
-so there is no failover to wait for. Nothing is remembered between two turns but which shards were slow:
-schedules change at any time, and the database alone knows them.
+so there is no failover to wait for. Nothing is remembered between two turns but which shards were slow, and
+when a herd was looked for: schedules change at any time, and the database alone knows them.
 """
 
 from __future__ import annotations

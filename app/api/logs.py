@@ -18,8 +18,6 @@ def configure_logs(log_format: str, log_level: str, *, node_id: str) -> None:
     """Sends everything from a level on to stderr in the chosen format."""
     if log_format not in ("auto", "console", "json"):
         raise SettingsError(f"PGTICK_LOG_FORMAT must be auto, console or json, not {log_format!r}")
-    if log_level not in ("info", "warning", "error"):
-        raise SettingsError(f"PGTICK_LOG_LEVEL must be info, warning or error, not {log_level!r}")
     console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
     renderer: list[Any] = (
         [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), repr_native_str=True)]

@@ -28,22 +28,29 @@ as $$
 -- millions, but 40 ms. The row that follows them passes unmatched, and there the page ends. What
 -- did not succeed has an index of its own, and so has the history of a job; but those of a job that
 -- wait or run are found among all of its shard. The planner merges the tables in the order of their
--- indexes, since it may not sort, as far as the page goes; what runs, and what waits where that is
--- not much, is read by scan_alive(). Its plan is for any values and kept by the session. A null
--- bound leaves a table out when it starts.
+-- indexes, since it may not sort, as far as the page goes; what waits and what runs is read by
+-- scan_alive() where its tables are short. Its plan is for any values and kept by the session. A
+-- null bound leaves a table out when it starts.
 declare
     v_now constant timestamptz := scheduler.now();
     v_most constant integer := 20000;
     v_first_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 0);
     v_last_shard constant integer := coalesce(scheduler.get_shard_id(job_id), 15);
-    v_is_short constant boolean := 4000000 >= (
+    v_short constant integer := 4000000;  -- bytes
+    v_waiting constant bigint := (
         select sum(pg_relation_size('scheduler_internal.waiting_' || g.shard))
         from generate_series(v_first_shard, v_last_shard) g(shard));
-    v_few_from constant integer := case
-        when 'waiting' = any (stages) and v_is_short then v_first_shard end;
+    v_running constant bigint := (
+        select sum(pg_relation_size('scheduler_internal.running_' || g.shard))
+        from generate_series(v_first_shard, v_last_shard) g(shard));
+    v_short_waiting_from constant integer := case
+        when 'waiting' = any (stages) and v_waiting <= v_short then v_first_shard end;
     v_waiting_from constant integer := case
-        when 'waiting' = any (stages) and not v_is_short then v_first_shard end;
-    v_running_from constant integer := case when 'running' = any (stages) then v_first_shard end;
+        when 'waiting' = any (stages) and v_waiting > v_short then v_first_shard end;
+    v_short_running_from constant integer := case
+        when 'running' = any (stages) and v_running <= v_short then v_first_shard end;
+    v_running_from constant integer := case
+        when 'running' = any (stages) and v_running > v_short then v_first_shard end;
     v_history_from constant uuid := case when 'history' = any (stages) then from_id end;
     v_its_from constant uuid := case when job_id is not null then v_history_from end;
     v_rare_from constant uuid := case
@@ -69,10 +76,18 @@ begin
                and w.shard between v_waiting_from and v_last_shard
              order by w.execution_id desc limit v_most + 1)
             union all
+            (select row_number() over (order by r.execution_id desc), r.execution_id, r.shard, null,
+                    r.job_id, r.job_version, r.queue, r.job_type, 'running', null
+             from scheduler_internal.running r
+             where r.execution_id between from_id and upto_id
+               and r.shard between v_running_from and v_last_shard
+             order by r.execution_id desc limit v_most + 1)
+            union all
             (select row_number() over (order by a.execution_id desc), a.execution_id, a.shard, null,
                     a.job_id, a.job_version, a.queue, a.job_type, a.status, null
              from scheduler_internal.scan_alive(
-                      v_few_from, v_running_from, v_last_shard, from_id, upto_id, v_now) a
+                      v_short_waiting_from, v_short_running_from, v_last_shard, from_id, upto_id,
+                      v_now) a
              order by a.execution_id desc limit v_most + 1)
             union all
             (select row_number() over (order by h.execution_id desc), h.execution_id, h.shard,

@@ -26,7 +26,7 @@ set jit = off
 as $$
 -- From end to end: in the indexes lie the entries of all that has ended since the last vacuum, and
 -- a replica may not mark them as dead. A page of the newest past 10,000 of them took 9.4 ms by the
--- indexes, and takes 3. For tables that are short: running always is.
+-- indexes, and takes 2.6. For tables that are short; they keep the pages of their longest hour.
 begin
     return query
     select w.execution_id, w.shard, w.job_id, w.job_version, w.queue, w.job_type,

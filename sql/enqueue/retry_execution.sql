@@ -8,13 +8,13 @@ as $$
 -- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its
 -- earlier attempts stay in the history. Returns false when it has not ended: it waits or runs
 -- already.
--- Locks: the schedule row of a fire whose job allows one at a time, so that none that was made
--- ahead starts beside it. Writes: schedules, retried, waiting, cancel_requests, dedup_keys,
--- audit_log.
+-- Locks: the job row of a fire, then the schedule row where its job allows one at a time, so that
+-- none that was made ahead starts beside it. Writes: schedules, retried, waiting, cancel_requests,
+-- dedup_keys, audit_log.
 -- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
 declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
-    v_now constant timestamptz := scheduler.now();
+    v_now timestamptz;
     v_end scheduler_internal.history;
     v_definition scheduler_internal.job_definition;
 begin
@@ -32,6 +32,12 @@ begin
         end if;
         perform scheduler_internal.refuse_unknown('execution', execution_id);
     end if;
+    if v_end.origin = 'f' then
+        perform from scheduler_internal.jobs j
+        where j.shard = v_shard and j.job_id = v_end.job_id
+        for update;
+    end if;
+    v_now := scheduler.now();  -- not before: the instant of one made ahead may come while we wait
     -- Of two who retry the same end, one wins: its row is unique.
     insert into scheduler_internal.retried (shard, execution_id, attempt, retried_at)
     values (v_shard, retry_execution.execution_id, v_end.attempt, v_now)

@@ -77,15 +77,15 @@ begin
                or g.attempt - g.attempt_base >= (p.policy).max_attempts as final
         from input i
         full join gone g on g.execution_id = i.execution_id and g.attempt = i.attempt
-        left join scheduler_internal.job_versions v
-          on v.shard = finish_shard.shard and v.version = g.job_version
-         and v.job_id = case when i.status = 'failed' then g.job_id end
         cross join lateral (
             select scheduler_internal.cap_document(i.result) as result,
                    scheduler_internal.cap_document(i.error) as error
         ) e
         cross join lateral (
-            select scheduler_internal.policy_of(g.policy, v.definition) as policy
+            select case when i.status = 'failed' then scheduler_internal.policy_of(g.policy, (
+                select v.definition from scheduler_internal.job_versions v
+                where v.shard = finish_shard.shard and v.job_id = g.job_id
+                  and v.version = g.job_version)) end as policy
         ) p
     ), remembered as (
         insert into scheduler_internal.history

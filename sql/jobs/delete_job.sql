@@ -14,8 +14,8 @@ as $$
 -- Ends a job: no further fires. What is due already still gets its verdict (of more than 10,000
 -- that would fire, the newest are skipped_misfire); executions that wait or run go on, and the
 -- history stays until its retention ends.
--- Locks: the job row, then the schedule row. Writes: schedules, jobs, job_names, job_versions,
--- audit_log.
+-- Locks: the job row, then the schedule row. Writes: schedules, waiting, jobs, job_names,
+-- job_versions, audit_log.
 -- Raises: P0002 for an unknown job; JB004 where it is not at the expected version.
 declare
     v_job scheduler_internal.jobs;

@@ -21,4 +21,4 @@ $$;
 
 comment on function scheduler_internal.last_decided(integer, uuid, timestamptz) is
     'The newest instant of a job, from a time on, that has its verdict. From now on there is none, '
-    'unless the clock was set back';
+    'unless the clock was set back, or one was made ahead and cancelled';

@@ -41,7 +41,7 @@ begin
             (select h.fire_at from scheduler_internal.history h
              where h.job_id = take_back_fires.job_id and h.final and h.fire_at is not null
                and h.origin = 'f'
-             order by h.execution_id desc
+             order by h.fire_at desc
              limit 1))
     where s.shard = take_back_fires.shard and s.job_id = take_back_fires.job_id;
 end;

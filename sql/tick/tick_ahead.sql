@@ -32,6 +32,7 @@ begin
     for v_shard in select (g.n + v_first) % 16 from generate_series(0, 15) g(n) loop
         perform from scheduler_internal.schedules s
         where s.shard = v_shard and s.next_fire_at > v_now and s.next_fire_at <= v_until
+          and (s.last_fire_at > v_now) is not true
         order by s.next_fire_at
         limit 1 offset 99;
         continue when not found;

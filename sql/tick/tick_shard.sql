@@ -91,7 +91,8 @@ begin
         end;
         exit when v_is_over;
     end loop;
-    perform scheduler_internal.wake_workers(v_shard, fired > 0);
+    -- Also where all was skipped: the rest of its herd may have been made ahead.
+    perform scheduler_internal.wake_workers(v_shard, fired + skipped > 0);
 
     select s.next_fire_at into next_due_at from scheduler_internal.schedules s
     where s.shard = v_shard and s.next_fire_at is not null

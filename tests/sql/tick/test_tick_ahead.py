@@ -311,3 +311,23 @@ def test_who_cancels_one_and_pauses_its_job_meets_another_who_does(engine: Engin
         other.execute("select scheduler.pause_job(%s)", [job_id])
         other.commit()
     assert made_of(engine, job_id) == ["cancelled"]
+
+
+@pytest.mark.direct
+def test_who_retries_one_and_pauses_its_job_meets_another_who_pauses_it(
+    engine: Engine, connect: Connect
+) -> None:
+    """The second waits at the job, and the first does not wait for the second."""
+    job_id = engine.job_of(max_attempts=1)
+    engine.clock.advance(hours=1)
+    engine.rows("tick")
+    worker = engine.worker()
+    failed = worker.claim_one()
+    worker.fail(failed)
+    other, watcher = connect(autocommit=False), connect()
+    engine.clock.set(engine.clock.now, conn=other)
+    other.execute("select scheduler.retry_execution(%s)", [failed["execution_id"]])
+    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)):
+        other.execute("select scheduler.pause_job(%s)", [job_id])
+        other.commit()
+    assert made_of(engine, job_id) == ["ready"]
