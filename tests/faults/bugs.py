@@ -16,7 +16,7 @@ def no_unique_fire(db: Db) -> None:
         for shard in range(16):
             db.execute(f"drop index scheduler_internal.{table}_{shard}_job_id_fire_at_idx".encode())
     # One by one: what fires many at once finds each row again by its place, which is a lock of a kind.
-    rewrite(db, "scheduler_internal.fire_punctual", "and s.next_fire_at <= at", "and false")
+    rewrite(db, "scheduler_internal.fire_punctual", "and s.next_fire_at <= until", "and false")
     rewrite(db, "scheduler.tick_shard", "for update skip locked", "")
 
 

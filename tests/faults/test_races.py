@@ -120,7 +120,7 @@ class TestTicks:
             end $$
         """)
         # As the schedule is read, which is before it is locked.
-        due = "s.next_fire_at <= at"
+        due = "s.next_fire_at <= until"
         rewrite(stage.watcher, "scheduler_internal.fire_punctual", due, f"{due} and public.stop_here()")
         stage.at(1, stage.a)
         stage.at(2, stage.b, stage.watcher)
