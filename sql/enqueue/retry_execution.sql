@@ -8,9 +8,10 @@ as $$
 -- Runs an ended execution again, under the same id, at once, with all its attempts anew. Its
 -- earlier attempts stay in the history. Returns false when it has not ended: it waits or runs
 -- already.
--- Locks: the job row of a fire, then the schedule row where its job allows one at a time, so that
--- none that was made ahead starts beside it. Writes: schedules, retried, waiting, cancel_requests,
--- dedup_keys, audit_log.
+-- Locks: the rows of job and schedule where the job allows one fire at a time and one was made
+-- ahead, which would start beside this: it is taken back. Else none, for who retries by hand may
+-- not commit for long, and a tick passes over a schedule that is locked.
+-- Writes: schedules, retried, waiting, cancel_requests, dedup_keys, audit_log.
 -- Raises: P0002 for an unknown execution; 55000 when another execution holds its dedup_key.
 declare
     v_shard constant integer := scheduler.get_shard_id(execution_id);
@@ -32,25 +33,20 @@ begin
         end if;
         perform scheduler_internal.refuse_unknown('execution', execution_id);
     end if;
-    if v_end.origin = 'f' then
-        perform from scheduler_internal.jobs j
-        where j.shard = v_shard and j.job_id = v_end.job_id
-        for update;
+    if v_end.origin = 'f' and exists (
+           select from scheduler_internal.schedules s
+           where s.shard = v_shard and s.job_id = v_end.job_id and s.overlap <> 'allow'
+             and s.last_fire_at > scheduler.now()) then
+        perform scheduler_internal.lock_job(v_end.job_id);
+        perform scheduler_internal.take_back_fires(v_shard, v_end.job_id, scheduler.now());
     end if;
-    v_now := scheduler.now();  -- not before: the instant of one made ahead may come while we wait
+    v_now := scheduler.now();  -- not before: we may have waited
     -- Of two who retry the same end, one wins: its row is unique.
     insert into scheduler_internal.retried (shard, execution_id, attempt, retried_at)
     values (v_shard, retry_execution.execution_id, v_end.attempt, v_now)
     on conflict do nothing;
     if not found then
         return false;
-    end if;
-    perform from scheduler_internal.schedules s
-    where s.shard = v_shard and s.job_id = v_end.job_id and s.overlap <> 'allow'
-      and v_end.origin = 'f'
-    for update;
-    if found then
-        perform scheduler_internal.take_back_fires(v_shard, v_end.job_id, v_now);
     end if;
     -- Who asked it to stop meant the run that has ended.
     delete from scheduler_internal.cancel_requests c

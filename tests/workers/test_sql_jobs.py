@@ -250,10 +250,11 @@ def test_frozen_worker_holds_no_transaction(start: StartWorker, schedule: Schedu
     start("ticker")
     worker = start("worker", PGTICK_LEASE_SECONDS="3", PGTICK_BEAT_SECONDS="0.5")
     slow = schedule.enqueue("sql", "insert into public.effect select 'once' from pg_sleep(1)")
+    # At the statement itself: one that has only begun is ended sooner than can be seen for certain.
     sessions = """
         select from pg_stat_activity
         where datname = current_database() and usename = 'pgtick_sql' and xact_start is not null
-          and (state = 'active') = %s
+          and strpos(query, 'pg_sleep(1)') > 0 and (state = 'active') = %s
     """
 
     def has_session(active: bool) -> bool:

@@ -318,12 +318,15 @@ def test_who_retries_one_and_pauses_its_job_meets_another_who_pauses_it(
     engine: Engine, connect: Connect
 ) -> None:
     """The second waits at the job, and the first does not wait for the second."""
-    job_id = engine.job_of(max_attempts=1)
-    engine.clock.advance(hours=1)
+    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
+    engine.clock.set("2031-03-05T12:59:00+00:00")
     engine.rows("tick")
-    worker = engine.worker()
-    failed = worker.claim_one()
+    worker = engine.worker(lease="1 hour")
+    (failed,) = worker.claim(queues=["default"])
     worker.fail(failed)
+    engine.clock.set("2031-03-05T12:59:57+00:00")
+    engine.db.execute("delete from scheduler_internal.waiting")
+    assert tick_ahead(engine) == HERD
     other, watcher = connect(autocommit=False), connect()
     engine.clock.set(engine.clock.now, conn=other)
     other.execute("select scheduler.retry_execution(%s)", [failed["execution_id"]])
