@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -56,7 +57,7 @@ class Ticker(Looper):
             shards = await queries.due_shards(conn)
         due = [row for row in shards if row.due_in_seconds <= 0]
         if not due:
-            soonest = min((row.due_in_seconds for row in shards), default=MAX_SLEEP_SECONDS)
+            soonest = min((row.due_in_seconds for row in shards), default=math.inf)
             if SOON_SECONDS < soonest <= AHEAD_SECONDS and time.monotonic() >= self._ahead_at:
                 await self._tick_ahead()
                 return 0.0

@@ -104,7 +104,7 @@ def test_empty_database_is_told_in_one_line(start: StartWorker, empty_database: 
 
 
 def test_a_herd_is_made_before_its_instant(start: StartWorker, db: Connection[Any]) -> None:
-    """By two tickers, each schedule once; of each shard one is left for its instant."""
+    """By two tickers, each schedule once; of each shard each may leave one for its instant."""
     create(db, "one of many", "*/6 * * * * *")
     db.execute(
         """
@@ -124,4 +124,4 @@ def test_a_herd_is_made_before_its_instant(start: StartWorker, db: Connection[An
         having count(*) = 4001 order by fire_at
     """
     wait_until(lambda: len(db.execute(made).fetchall()) >= 3)
-    assert db.execute(made).fetchall()[2][0] >= 4001 - 16
+    assert db.execute(made).fetchall()[2][0] >= 4001 - 2 * 16

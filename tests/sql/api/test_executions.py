@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from tests.faults.bugs import rewrite
 from tests.sql.api.pages import items, pages, read
 from tests.sql.engine import Engine, Worker, refused
 
@@ -176,6 +177,34 @@ def test_a_full_page_ends_where_a_table_was_looked_at_no_further(engine: Engine)
     for _ in range(2):
         engine.rows("enqueue_many", items=many)
     assert listed(engine, queue="rare", max_rows=50) == [ready, *sorted(ended, reverse=True)]
+
+
+def test_long_tables_are_read_by_their_indexes(busy: Engine) -> None:
+    """Short ones are read from end to end: what is listed is the same."""
+    expected = shown(busy)
+    rewrite(busy.db, "scheduler_internal.find_executions", "4000000", "-1")
+    assert listed(busy, max_rows=1000) == expected
+    for status in ("ready", "scheduled", "running"):
+        found = listed(busy, status=status)
+        assert found == shown(busy, "status = %s", status)
+        assert found
+
+
+@pytest.mark.parametrize("max_rows", [2, 50])
+def test_a_page_goes_on_where_the_last_day_does_not_fill_it(engine: Engine, max_rows: int) -> None:
+    for _ in range(3):
+        engine.clock.advance(days=2)
+        worker = engine.worker()
+        for _ in range(3):
+            engine.enqueued()
+        worker.finish(*worker.claim(2))
+    found = [
+        UUID(item["execution_id"])
+        for page in pages(engine, "list_executions", max_rows=max_rows)
+        for item in page
+    ]
+    assert found == shown(engine)
+    assert len(found) == 9
 
 
 def test_an_execution_is_not_lost_where_a_page_ends(engine: Engine) -> None:

@@ -218,8 +218,9 @@ def test_one_that_was_cancelled_in_time_does_not_come_back(engine: Engine) -> No
     engine.rows("tick")
     worker = engine.worker()
     worker.claim(10_000)
-    while tick_ahead(engine):
-        pass
+    assert tick_ahead(engine) == HERD
+    engine.db.execute(COPY.encode(), [job_id, HERD])  # another herd, with the job's next instant in the midst
+    assert tick_ahead(engine) > 0
     (made,) = engine.select(
         "select * from scheduler.executions where job_id = %s and status = 'scheduled'", job_id
     )
@@ -253,16 +254,27 @@ def test_none_starts_beside_an_earlier_one_that_is_retried(engine: Engine) -> No
 
 
 def test_a_clock_that_is_set_back_lets_no_paused_job_fire(engine: Engine) -> None:
-    job_id = herd_with(engine)
+    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
+    engine.clock.set("2031-03-05T12:59:00+00:00")
+    engine.rows("tick")
+    worker = engine.worker(lease="1 hour")
+    (failed,) = worker.claim(queues=["default"])
+    worker.fail(failed)
+    engine.clock.set("2031-03-05T12:59:57+00:00")
+    engine.db.execute("delete from scheduler_internal.waiting")
     assert tick_ahead(engine) == HERD
     engine.clock.set("2031-03-05T13:00:05+00:00")
     engine.pause_job(job_id=job_id)
     engine.clock.set("2031-03-05T12:59:58+00:00")
     engine.update_job(job_id=job_id, changes={"target": {"statement": "select 2"}})
+    assert made_of(engine, job_id) == ["failed", "scheduled"]
+    assert engine.retry_execution(execution_id=failed["execution_id"])
+    assert made_of(engine, job_id) == ["ready"]
     assert engine.job(job_id)["next_fire_at"] is None
     engine.clock.set("2031-03-05T13:00:05+00:00")
     engine.rows("tick")
-    assert engine.ledger(job_id) == [("03-05 13:00", "fired")]
+    assert made_of(engine, job_id) == ["ready"]
+    assert engine.ledger(job_id)[-1] == ("03-05 13:00", "skipped_paused")
 
 
 @pytest.mark.direct
@@ -274,8 +286,9 @@ def test_what_a_worker_has_taken_was_due(engine: Engine, connect: Connect) -> No
     engine.clock.set("2031-03-05T13:00:00+00:00", conn=other)
     query = "select job_id from scheduler.claim(%s, 10, queues => array['default'])"
     assert other.execute(query, [worker.worker_id]).fetchall() == [(job_id,)]
-    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)):
+    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)) as paused:
         other.commit()
+    paused.result()
     assert made_of(engine, job_id) == ["running"]
     engine.clock.set("2031-03-05T14:00:00+00:00")
     assert engine.ledger(job_id) == [("03-05 13:00", "fired"), ("03-05 14:00", "skipped_paused")]
@@ -307,9 +320,10 @@ def test_who_cancels_one_and_pauses_its_job_meets_another_who_does(engine: Engin
     other, watcher = connect(autocommit=False), connect()
     engine.clock.set(engine.clock.now, conn=other)
     other.execute("select scheduler.cancel_execution(%s)", [made["execution_id"]])
-    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)):
+    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)) as paused:
         other.execute("select scheduler.pause_job(%s)", [job_id])
         other.commit()
+    paused.result()
     assert made_of(engine, job_id) == ["cancelled"]
 
 
@@ -330,7 +344,8 @@ def test_who_retries_one_and_pauses_its_job_meets_another_who_pauses_it(
     other, watcher = connect(autocommit=False), connect()
     engine.clock.set(engine.clock.now, conn=other)
     other.execute("select scheduler.retry_execution(%s)", [failed["execution_id"]])
-    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)):
+    with waiting(watcher, engine.db, lambda _: engine.pause_job(job_id=job_id)) as paused:
         other.execute("select scheduler.pause_job(%s)", [job_id])
         other.commit()
+    paused.result()
     assert made_of(engine, job_id) == ["ready"]
