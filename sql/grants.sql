@@ -8,7 +8,8 @@ revoke all on all routines in schema scheduler, scheduler_internal from public;
 revoke all on type
     scheduler_internal.schedule_spec,
     scheduler_internal.job_definition,
-    scheduler_internal.execution_policy
+    scheduler_internal.execution_policy,
+    scheduler_internal.claimed_version
 from public;
 
 -- What an earlier version granted and this one does not. (Not in scheduler_internal from

@@ -32,8 +32,6 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
-set enable_hashjoin = off
-set enable_mergejoin = off
 as $$
 -- claim() on one shard. The index (queue, rank, run_at) is walked by (queue, rank): each lane that
 -- exists is found by one probe, and its ready rows are one range, so that rows that wait for the
@@ -46,10 +44,11 @@ as $$
 --
 -- The settings fix its plans, which are made once a session: index walks, pruned to the shard as
 -- they start. Planned anew each time a claim of one took 1.95 ms of CPU, so it takes 1.2; left to
--- choose, the planner sorted all that is ready, because it plans for an unknown limit, or read all
--- versions of all jobs of the shard.
+-- choose, the planner sorted all that is ready, because it plans for an unknown limit.
 declare
     v_seed constant bigint := floor(random() * 4294967296);
+    v_default constant scheduler_internal.execution_policy :=
+        scheduler_internal.default_policy();
     v_mode constant text := scheduler_internal.claim_mode(shard);
     v_walked_before constant bigint := scheduler_internal.walked(shard);
     v_walked bigint;
@@ -82,37 +81,41 @@ begin
             limit v_left
             for update skip locked
         ), taken as (
+            -- The job's version as a column: a join would copy each of these wide rows once more.
+            -- policy_of() is written out, because it makes a row of five to take one from it.
             delete from scheduler_internal.waiting w
             where w.shard = claim_shard.shard
               and w.ctid = any (array(select p.row_id from picked p))
-            returning w.*
+            returning w.*, case when w.job_type = 'sql' then gen_random_uuid() end as token,
+                case when w.job_id is not null then (
+                    select row(v.name, (v.definition).target, (v.definition).payload,
+                               (v.definition).max_attempts, (v.definition).timeout)
+                           ::scheduler_internal.claimed_version
+                    from scheduler_internal.job_versions v
+                    where v.shard = claim_shard.shard and v.job_id = w.job_id
+                      and v.version = w.job_version) end as job
         ), started as (
-            insert into scheduler_internal.running as r
+            insert into scheduler_internal.running
                 (shard, attempt, execution_id, worker_id, started_at, deadline, run_at, created_at,
                  fire_at, expires_at, job_id, token, job_version, attempt_base, rank, crashes,
                  origin, exclusive, queue, job_type, handler, dedup_key, traceparent, target,
                  payload, policy)
             select t.shard, t.attempt + 1, t.execution_id, claim_shard.worker_id, at,
-                   at + (scheduler_internal.policy_of(t.policy, v.definition)).timeout,
-                   t.run_at, t.created_at, t.fire_at, t.expires_at, t.job_id,
-                   case when t.job_type = 'sql' then gen_random_uuid() end,
+                   at + coalesce((t.policy).timeout, (t.job).timeout, v_default.timeout),
+                   t.run_at, t.created_at, t.fire_at, t.expires_at, t.job_id, t.token,
                    t.job_version, t.attempt_base, t.rank, t.crashes, t.origin, t.exclusive, t.queue,
                    t.job_type, t.handler, t.dedup_key, t.traceparent, t.target, t.payload, t.policy
             from taken t
-            left join scheduler_internal.job_versions v
-              on v.shard = claim_shard.shard and v.job_id = t.job_id and v.version = t.job_version
-            returning r.*
         )
-        select s.execution_id, s.attempt, s.job_id, v.name, s.job_type, s.queue,
-               coalesce(s.target, (v.definition).target),
-               coalesce(s.payload, (v.definition).payload),
-               s.fire_at, s.run_at, s.started_at, s.deadline - s.started_at,
-               (scheduler_internal.policy_of(s.policy, v.definition)).max_attempts,
-               s.traceparent, s.token
-        from started s
-        left join scheduler_internal.job_versions v
-          on v.shard = claim_shard.shard and v.job_id = s.job_id and v.version = s.job_version
-        order by s.run_at;
+        select t.execution_id, t.attempt + 1, t.job_id, (t.job).name, t.job_type, t.queue,
+               coalesce(t.target, (t.job).target), coalesce(t.payload, (t.job).payload), t.fire_at,
+               t.run_at, at,
+               -- as a worker counts: a month from now is so many days
+               at + coalesce((t.policy).timeout, (t.job).timeout, v_default.timeout) - at,
+               coalesce((t.policy).max_attempts, (t.job).max_attempts, v_default.max_attempts),
+               t.traceparent, t.token
+        from taken t
+        order by t.run_at;
 
         get diagnostics v_count = row_count;
         v_left := v_left - v_count;
