@@ -18,7 +18,6 @@ set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
-set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 -- finish() for the executions of one shard, in one statement: what leaves running goes to history,
@@ -29,17 +28,29 @@ as $$
 -- keys. Planned anew each time the finish of one took 1.8 ms of CPU, so it takes 0.9.
 declare
     v_ids constant uuid[] := array(
-        select i from unnest(execution_ids) i where scheduler.get_shard_id(i) = finish_shard.shard);
-    v_exclusive uuid[];
+        select i from unnest(execution_ids) i where scheduler.get_shard_id(i) = finish_shard.shard
+        order by i);
+    v_first constant uuid := v_ids[1];
+    v_last constant uuid := v_ids[cardinality(v_ids)];
+    -- What is rare is looked for among all ids of the batch's time first, by one probe instead of
+    -- one an id (a tenth of the call); but not where dead entries of hours may lie between them.
+    v_is_narrow constant boolean := scheduler_internal.id_time(v_last)
+                                    <= scheduler_internal.id_time(v_first) + interval '1 minute';
+    v_exclusive uuid[] := array[]::uuid[];
 begin
     -- A tick that decides about a job's next fire holds its schedule: so take that before the
     -- execution ends, and either the tick sees it ended or we see the fire that it held. Without
     -- waiting, because a client who changes the job holds it too: then reap() lets the fire go.
-    v_exclusive := array(
-        select r.job_id
-        from scheduler_internal.running r
-        where r.shard = finish_shard.shard and r.execution_id = any (v_ids)
-          and r.exclusive);
+    if not v_is_narrow or exists (
+        select from scheduler_internal.running r
+        where r.shard = finish_shard.shard and r.execution_id between v_first and v_last
+          and r.exclusive) then
+        v_exclusive := array(
+            select r.job_id
+            from scheduler_internal.running r
+            where r.shard = finish_shard.shard and r.execution_id = any (v_ids)
+              and r.exclusive);
+    end if;
     if v_exclusive <> '{}' then
         perform from scheduler_internal.schedules s
         where s.shard = finish_shard.shard and s.job_id = any (v_exclusive)
@@ -49,8 +60,8 @@ begin
     -- The planner knows nothing here: the arrays are any length to it, and running was empty when
     -- it was last looked at. So nothing below can be joined each with each, whatever it believes:
     -- rows are found by lists of keys, the fence is a hashed set ("is true" keeps it one), and a
-    -- full join hashes or merges. A plain join to running walked its whole index, dead entries too,
-    -- for each row: 500 executions took 42 ms of processor time, and take 11 now.
+    -- full join hashes. A plain join to running walked its whole index, dead entries too, for each
+    -- row: 500 executions took 42 ms of processor time, and take 8 now.
     with input as materialized (
         select distinct on (i.execution_id, i.attempt) i.*
         from unnest(execution_ids, attempts, statuses, results, errors, retry_after)
@@ -66,6 +77,9 @@ begin
     ), unwanted as (
         delete from scheduler_internal.cancel_requests c
         where c.shard = finish_shard.shard
+          and (not v_is_narrow or exists (
+              select from scheduler_internal.cancel_requests x
+              where x.shard = finish_shard.shard and x.execution_id between v_first and v_last))
           and c.execution_id = any (array(select g.execution_id from gone g))
         returning c.execution_id
     ), judged as materialized (

@@ -11,6 +11,8 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
 as $$
 -- Lets the held fire of each of these jobs go, unless something of the job still is in its way, or
 -- somebody is about to cancel it: he may be long about it, so that is left to the next reap().

@@ -227,3 +227,33 @@ def test_nothing_to_finish_is_fine(engine: Engine) -> None:
             engine.rows("finish", worker_id=uuid4(), execution_ids=empty, attempts=empty, statuses=empty)
             == []
         )
+
+
+@pytest.mark.parametrize("minutes", [0, 3], ids=["of one time", "of several"])
+def test_a_batch_ends_what_is_rare_in_it(engine: Engine, minutes: int) -> None:
+    """One that keeps the next fire of its job waiting, and is to be cancelled, among others.
+
+    Ids carry a time: where the batch's are minutes apart, each is looked for by itself.
+    """
+    job_id = engine.job_of("*/10 * * * * *", overlap="queue_one", max_attempts=5)
+    worker = engine.worker(lease=timedelta(hours=1))
+
+    def triggered() -> Row:  # of the same shard, and it keeps none waiting
+        engine.trigger_job(job_id=job_id)
+        return worker.claim_one()
+
+    others = [triggered()]
+    engine.clock.advance(seconds=10)
+    engine.rows("tick")
+    rare = worker.claim_one()
+    engine.clock.advance(seconds=10)
+    engine.rows("tick")
+    engine.cancel_execution(execution_id=rare["execution_id"])
+    held = engine.one("select execution_id from scheduler.executions where run_at is null")
+    engine.pause_job(job_id=job_id, reason="no more of them")
+    engine.clock.advance(seconds=60 * minutes)
+    others += [triggered(), triggered()]
+    assert worker.fail(others[2], rare, others[1], others[0]) == []
+    assert engine.execution(rare["execution_id"])["status"] == "failed"
+    assert [engine.execution(row["execution_id"])["status"] for row in others] == ["scheduled"] * 3
+    assert engine.execution(held)["status"] == "ready"
