@@ -10,7 +10,7 @@ stable
 parallel safe
 as $$
     -- UUIDv7: 48 bits of milliseconds, the version, the shard in the next four bits, eight zeros,
-    -- the variant, then 62 random bits.
+    -- the variant, then the lower 62 bits of what is random; in a batch that is counted up.
     select (lpad(to_hex((date_part('epoch', at) * 1000)::bigint << 16 | 28672 | (shard << 8)),
                  16, '0')
             || to_hex((random & 4611686018427387903) | (1::bigint << 63)))::uuid

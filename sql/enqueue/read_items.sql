@@ -20,17 +20,18 @@ returns table (
 language sql
 stable
 as $$
-    select e.position, i.job_type,
+    select i.position, i.job_type,
            case when jsonb_typeof(i.target) = 'object' then i.target
                 else scheduler_internal.check_target(i.job_type, i.target) end,
            i.payload, i.queue, i.priority, i.run_at, i.dedup_key, i.max_attempts, i.backoff,
            i.backoff_base, i.backoff_max, i.timeout, i.expires_after, i.traceparent
-    from jsonb_array_elements(items) with ordinality e(item, position)
-    cross join lateral jsonb_to_record(e.item) i(
+    from rows from (jsonb_to_recordset(items) as (
         job_type text, target jsonb, payload jsonb, queue text, priority integer,
         run_at timestamptz, dedup_key text, max_attempts integer, backoff text,
         backoff_base interval, backoff_max interval, timeout interval, expires_after interval,
-        traceparent text)
+        traceparent text)) with ordinality
+        i(job_type, target, payload, queue, priority, run_at, dedup_key, max_attempts, backoff,
+          backoff_base, backoff_max, timeout, expires_after, traceparent, position)
 $$;
 
 comment on function scheduler_internal.read_items(jsonb) is 'The items of enqueue_many as rows';
