@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -186,6 +187,52 @@ async def test_room_is_used_where_more_may_be_left(bench: Bench, ready: int) -> 
     bench.claimer.wake = lambda: woken.append(None)  # type: ignore[method-assign]
     bench.claimer.use_room()
     assert bool(woken) == (ready == 2)
+
+
+class Clock:
+    """The time of a process, which goes by when it is told to."""
+
+    time = staticmethod(time.time)
+
+    def __init__(self) -> None:
+        self.seconds = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+
+async def test_asks_further_apart_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    aparts: list[float] = []
+
+    def note(order: PollOrder, *, now: float, apart: float) -> float:
+        del order, now
+        aparts.append(apart)
+        return 1.0
+
+    monkeypatch.setattr("workers.claimer.time", clock)
+    monkeypatch.setattr("workers.claimer.until_turn", note)
+    monkeypatch.setattr("workers.claimer.QUIET_APART_SECONDS", 6.0)
+
+    async def ask(*, after: float) -> float:
+        clock.seconds += after
+        for _ in range(3):  # the first pauses are its own
+            await bench.claimer.turn()
+        return aparts[-1]
+
+    assert await ask(after=0) == bench.settings.poll_max_seconds
+    assert await ask(after=4) == 6
+    bench.enqueue()
+    assert await ask(after=0) == bench.settings.poll_max_seconds
+    assert bench.running() == 1
+    assert await ask(after=4) == 6
+    bench.enqueue()
+    await ask(after=4)  # but it has no room, and does not look
+    assert bench.running() == 2
+    await ask(after=4)
+    bench.executor.let_go.set()
+    await bench.runner.wait_idle()
+    assert await ask(after=0) == bench.settings.poll_max_seconds
 
 
 async def test_what_was_claimed_in_the_name_of_a_lost_lease_is_given_back_in_that_name(
