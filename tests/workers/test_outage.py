@@ -68,10 +68,11 @@ def test_outage_beyond_the_lease_stops_everything(
     """Stopped a second before the lease ends: nobody else can have begun the same execution by then."""
     lease = 4.0
     worker = start("worker", PGTICK_LEASE_SECONDS=str(lease), PGTICK_BEAT_SECONDS="0.5")
-    start("ticker")
+    ticker = start("ticker")
     hanging = schedule.enqueue("python", "hang", payload={"started": str(tmp_path / "started")})
     pid = int(wait_for_file(tmp_path / "started"))
     (tmp_path / "started").unlink()
+    wait_until(lambda: bool(ticker.events("ticking")))  # one that begins in the outage ends
     with outage(database, schedule.conn):
         began = time.monotonic()
         wait_until(lambda: not is_alive(pid))
