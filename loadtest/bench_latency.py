@@ -17,6 +17,8 @@ from loadtest.usage import usage
 RATE = 20
 SECONDS = 20
 WARM_UP_SECONDS = 3
+# Until each has started, knows its turn and has found nothing for so long that it asks less often.
+REST_SECONDS = 10
 DRAIN_SECONDS = 10
 P99_TARGET_MS = Target(100.0)
 IDLE_WORKERS = 4
@@ -83,7 +85,7 @@ def _idle_percent(db: Database) -> list[Figure]:
         stat = Path(f"/proc/{conn.info.backend_pid}/stat").read_text()
         server = int(stat.rpartition(")")[2].split()[1])
         parts = {"workers": workers, "server": [server]}
-        time.sleep(WARM_UP_SECONDS)
+        time.sleep(REST_SECONDS)
         before = usage(parts)
         time.sleep(SECONDS)
         after = usage(parts)

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 
+import msgspec
 from psycopg import sql
 
 from loadtest.bench_throughput import ITEM
@@ -36,8 +37,8 @@ class PgtickProgram(Program):
 
     async def enqueue(self, payloads: list[Payload]) -> None:
         """Enqueue a batch in one call."""
-        items = json.dumps([ITEM | {"payload": payload} for payload in payloads])
-        self._conn.execute("select scheduler.enqueue_many(%s)", [items])
+        items = msgspec.json.encode([ITEM | {"payload": payload} for payload in payloads])
+        self._conn.execute("select scheduler.enqueue_many(%s)", [items.decode()])
 
     async def enqueue_one(self, payload: Payload) -> None:
         """Enqueue one."""
