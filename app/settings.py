@@ -94,9 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     poll_min_seconds: Annotated[str, _means("worker: shortest pause when there is no work")] = _variable(
         "PGTICK_POLL_MIN_SECONDS", "0.01"
     )
-    poll_max_seconds: Annotated[
-        str, _means("worker: how far apart idle ones ask, in turn; after 3 s at least 0.21")
-    ] = _variable("PGTICK_POLL_MAX_SECONDS", "0.07")
+    poll_max_seconds: Annotated[str, _means("worker: how far apart idle ones ask, in turn")] = _variable(
+        "PGTICK_POLL_MAX_SECONDS", "0.07"
+    )
     http_allow: Annotated[str | None, _means("worker: private hosts, host:port or CIDR for http jobs")] = (
         _variable("PGTICK_HTTP_ALLOW", None)
     )

@@ -17,7 +17,7 @@ from loadtest.usage import usage
 RATE = 20
 SECONDS = 20
 WARM_UP_SECONDS = 3
-# Until each has started, knows its turn and has found nothing for so long that it asks less often.
+# Until each has started and knows its turn.
 REST_SECONDS = 10
 DRAIN_SECONDS = 10
 P99_TARGET_MS = Target(100.0)
@@ -28,6 +28,7 @@ IDLE_TARGET_PERCENT = Target(2.0)
 def run(dsn: str | None) -> Report:
     """Enqueues at random moments, as callers come, and compares created_at with started_at."""
     with database(dsn) as db, db.connect() as conn:
+        idle = _idle_percent(db)  # to begin with, while nothing has ended: who has had work asks more often
         with running("worker", "--handlers", "loadtest.handlers", conninfo=db.worker_conninfo):
             time.sleep(WARM_UP_SECONDS)
             enqueue_batch(conn, 1)
@@ -54,7 +55,6 @@ def run(dsn: str | None) -> Report:
             """
         ).fetchall()
         settings = server_settings(conn)
-        idle = _idle_percent(db)
     waited_ms = [row[0] for row in rows]
     return Report(
         benchmark="latency",

@@ -27,12 +27,11 @@ ORDER_SECONDS = 5.0
 """How long a worker goes by the order of polls that it was told."""
 MOST_TURNS = 4
 """With more idle workers the period grows no further: the others may just have become busy."""
-QUIET_SECONDS = 3.0
-"""Who has had room and found nothing for so long takes its turns as if they were"""
 QUIET_APART_SECONDS = 0.21
-"""so far apart: four such workers take 1.7 % of a core, not 4. With other handlers than its peers, which one
-cannot see, what only it can run waits for up to four of these, where nobody LISTENs.
+"""So far apart are the turns where nothing has ended for a minute: four workers take 1.7 % of a core, not 4.
+What only one of four has a handler for, which the order does not know, waits for up to four of these.
 """
+ALONE = PollOrder(place=0, workers=1, is_quiet=False)
 
 
 class Claimer(Looper):
@@ -64,9 +63,8 @@ class Claimer(Looper):
         self._may_be_more = True
         self._told: set[int | None] = set()
         self._everywhere_at = 0.0
-        self._order = PollOrder(place=0, workers=1)
+        self._order = ALONE
         self._order_until = 0.0
-        self._looked_in_vain_since = time.monotonic()
 
     def hear(self, shard: int | None = None) -> None:
         """Claim now: something is ready in a shard; None: perhaps in any."""
@@ -83,7 +81,6 @@ class Claimer(Looper):
         job_types = self._runner.job_types()
         if self._runner.free <= 0 or self._finisher.overloaded or not self._lease.held or not job_types:
             self._may_be_more = True
-            self._looked_in_vain_since = time.monotonic()
             return WAIT_SECONDS
         worker_id = self._lease.worker_id
         most = self._runner.free
@@ -119,7 +116,8 @@ class Claimer(Looper):
         self._may_be_more = len(executions) == most
         if executions:
             self._pause = self._settings.poll_min_seconds
-            self._looked_in_vain_since = time.monotonic()
+            if self._order.is_quiet:  # so the others may still believe
+                self._order = ALONE
         if self._may_be_more:
             return 0.0
         pause = self._next_pause()
@@ -138,8 +136,8 @@ class Claimer(Looper):
 
     def _next_pause(self) -> float:
         if self._is_resting:
-            is_quiet = time.monotonic() > self._looked_in_vain_since + QUIET_SECONDS
-            apart = max(self._settings.poll_max_seconds, QUIET_APART_SECONDS if is_quiet else 0.0)
+            least = QUIET_APART_SECONDS if self._order.is_quiet else 0.0
+            apart = max(self._settings.poll_max_seconds, least)
             return until_turn(self._order, now=time.time(), apart=apart)
         pause = jitter(self._pause / 2, self._pause)
         self._pause *= 2

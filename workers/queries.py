@@ -167,16 +167,21 @@ def _read(document: str | None) -> Any:
 
 
 class PollOrder(NamedTuple):
-    """Among how many idle workers of its kind a worker polls, and which of them it is, from 0."""
+    """Among how many idle workers of its kind a worker polls, and which of them it is, from 0; and whether
+    nothing has ended for a minute.
+    """
 
     place: int
     workers: int
+    is_quiet: bool
 
 
 async def poll_order(conn: Connection, *, worker_id: UUID) -> PollOrder:
     """Ask when it is this worker's turn to ask for work."""
     cursor = conn.cursor(row_factory=class_row(PollOrder))
-    await cursor.execute("select place, workers from scheduler.poll_order(worker_id => %s)", (worker_id,))
+    await cursor.execute(
+        "select place, workers, is_quiet from scheduler.poll_order(worker_id => %s)", (worker_id,)
+    )
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - one row by contract
     return row

@@ -50,7 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """PGTICK_POLL_MIN_SECONDS: the first pause of a worker that found nothing; it doubles up to the next."""
     poll_max_seconds: float = 0.07
     """PGTICK_POLL_MAX_SECONDS: so far apart are the polls of workers that find nothing, which take turns;
-    after three seconds at least 0.21 s."""
+    at least 0.21 s where nothing has ended for a minute."""
     http_allow: tuple[str, ...] = ()
     """PGTICK_HTTP_ALLOW: hosts, host:port or CIDR that HTTP jobs may reach although they are not public."""
     webhook_secrets: tuple[bytes, ...] = ()

@@ -1,7 +1,11 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler.poll_order(uuid);
+
 create or replace function scheduler.poll_order(
     worker_id uuid,
     out place integer,
-    out workers integer
+    out workers integer,
+    out is_quiet boolean
 )
 language plpgsql
 stable
@@ -16,10 +20,10 @@ as $$
 -- that find nothing ask in turn, and up to four at rest ask no oftener than one (a worker shares
 -- with no more: its period would grow too long). Counted are the live ones that serve the same
 -- queues and job types and have room for more: who is busy asks for nothing, and his turn would be
--- a gap.
+-- a gap. And whether it is quiet: nothing has ended, in any queue, in this minute or the last one.
 --
 -- Nothing rests on it: who asks out of turn, or waits for the turn of one that has just died, is a
--- pause early or late. Not registered: (0, 1).
+-- pause early or late. Not registered: it is alone, 0 of 1.
 -- Locks, Writes: nothing.
 declare
     v_now constant timestamptz := scheduler.now();
@@ -36,9 +40,13 @@ begin
            or w.concurrency > (select count(*) from scheduler_internal.running r
                                where r.worker_id = w.worker_id));
     workers := greatest(workers, 1);
+    is_quiet := not exists (
+        select from scheduler_internal.rollups r
+        where r.minute >= date_trunc('minute', v_now) - interval '1 minute');
 end;
 $$;
 
 comment on function scheduler.poll_order(uuid) is
     'Among how many idle workers of its kind this one polls, and which of them it is, from 0: so '
-    'that they ask in turn';
+    'that they ask in turn; and whether nothing has ended for a minute, so that they need not ask '
+    'so often';

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from itertools import pairwise
 from typing import Any
@@ -34,7 +33,7 @@ NOW = st.floats(0, 2e9)
 
 @given(workers=st.integers(1, 50), place=st.integers(0, 49), now=NOW)
 def test_a_turn_comes_once_a_period(workers: int, place: int, now: float) -> None:
-    order = PollOrder(place=place % workers, workers=workers)
+    order = PollOrder(place=place % workers, workers=workers, is_quiet=False)
     period = APART * min(workers, MOST_TURNS)
     first = until_turn(order, now=now, apart=APART)
     assert APART / 8 < first <= period + APART / 8
@@ -47,7 +46,10 @@ def test_a_turn_comes_once_a_period(workers: int, place: int, now: float) -> Non
 @given(workers=st.integers(1, 50), now=NOW)
 def test_turns_are_evenly_spread(workers: int, now: float) -> None:
     period = APART * min(workers, MOST_TURNS)
-    waits = [until_turn(PollOrder(place, workers), now=now, apart=APART) for place in range(workers)]
+    waits = [
+        until_turn(PollOrder(place, workers, is_quiet=False), now=now, apart=APART)
+        for place in range(workers)
+    ]
     turns = sorted(wait % period for wait in waits)
     turns.append(turns[0] + period)
     assert all(abs(after - before - period / workers) < 1e-5 for before, after in pairwise(turns))
@@ -189,50 +191,33 @@ async def test_room_is_used_where_more_may_be_left(bench: Bench, ready: int) -> 
     assert bool(woken) == (ready == 2)
 
 
-class Clock:
-    """The time of a process, which goes by when it is told to."""
-
-    time = staticmethod(time.time)
-
-    def __init__(self) -> None:
-        self.seconds = time.monotonic()
-
-    def monotonic(self) -> float:
-        return self.seconds
-
-
-async def test_asks_further_apart_while_nothing_comes(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    aparts: list[float] = []
+async def test_asks_further_apart_where_nothing_has_ended(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[int, float]] = []
 
     def note(order: PollOrder, *, now: float, apart: float) -> float:
-        del order, now
-        aparts.append(apart)
+        del now
+        told.append((order.workers, apart))
         return 1.0
 
-    monkeypatch.setattr("workers.claimer.time", clock)
     monkeypatch.setattr("workers.claimer.until_turn", note)
     monkeypatch.setattr("workers.claimer.QUIET_APART_SECONDS", 6.0)
+    peer = Lease(seconds=10)
+    bench.schedule.conn.execute(
+        "select scheduler.heartbeat(%s), scheduler.heartbeat(%s)",
+        (bench.lease.worker_id, peer.worker_id),
+    )
 
-    async def ask(*, after: float) -> float:
-        clock.seconds += after
-        for _ in range(3):  # the first pauses are its own
+    async def ask() -> tuple[int, float]:
+        for _ in range(4):  # the first pauses are its own, and then it asks for the order
             await bench.claimer.turn()
-        return aparts[-1]
+        return told[-1]
 
-    assert await ask(after=0) == bench.settings.poll_max_seconds
-    assert await ask(after=4) == 6
+    assert await ask() == (2, 6.0)
     bench.enqueue()
-    assert await ask(after=0) == bench.settings.poll_max_seconds
+    assert await ask() == (1, bench.settings.poll_max_seconds)  # its peers do not know yet
     assert bench.running() == 1
-    assert await ask(after=4) == 6
-    bench.enqueue()
-    await ask(after=4)  # but it has no room, and does not look
-    assert bench.running() == 2
-    await ask(after=4)
-    bench.executor.let_go.set()
-    await bench.runner.wait_idle()
-    assert await ask(after=0) == bench.settings.poll_max_seconds
 
 
 async def test_what_was_claimed_in_the_name_of_a_lost_lease_is_given_back_in_that_name(

@@ -47,3 +47,20 @@ def test_who_has_left_is_silent_or_busy_does_not_count(engine: Engine) -> None:
     busy.finish(held)
     silent.beat(concurrency=2)
     assert sorted(map(order, (first, busy, silent))) == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_it_is_quiet_where_nothing_has_ended_for_a_minute(engine: Engine) -> None:
+    def is_quiet() -> bool:
+        (row,) = engine.rows("poll_order", worker_id=worker.worker_id)
+        quiet: bool = row["is_quiet"]
+        return quiet
+
+    worker = engine.worker()
+    assert is_quiet()
+    engine.enqueued(queue="other")
+    worker.finish(worker.claim_one())
+    assert not is_quiet()
+    engine.clock.advance(seconds=60)
+    assert not is_quiet()
+    engine.clock.advance(seconds=60)
+    assert is_quiet()
