@@ -257,3 +257,9 @@ def test_progress_is_fenced_and_stays_with_the_attempt(engine: Engine) -> None:
     worker.fail(claimed)
     assert report(worker, 1, {"done": 13}) is False
     assert engine.attempts(execution_id)[0]["progress"] == {"done": 10}
+
+
+def test_a_timeout_of_a_month_is_so_many_days(engine: Engine) -> None:
+    engine.clock.set("2031-02-05T00:00:00+00:00")
+    engine.enqueued(timeout="1 month")
+    assert engine.worker().claim_one()["timeout"] == timedelta(days=28)

@@ -134,6 +134,7 @@ def test_many_at_once(engine: Engine) -> None:
     ]
     ids = [row["enqueue_many"] for row in engine.rows("enqueue_many", items=items)]
     assert len(set(ids)) == 300
+    assert ids == sorted(ids)  # else each of their indexes is searched for each of them
     payloads = engine.select(
         "select payload from scheduler.executions join unnest(%s::uuid[]) with ordinality i(execution_id, n)"
         " using (execution_id) order by n",

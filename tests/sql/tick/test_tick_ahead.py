@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Connect
 from tests.faults.sessions import waiting
-from tests.sql.engine import Engine
+from tests.sql.engine import Engine, Row, Worker
 
 HERD = 120
 """More than the hundred of a shard by which a herd is known."""
@@ -46,6 +46,20 @@ def tick_ahead(engine: Engine, **arguments: int) -> int:
     engine.db.execute(FIRST.encode())
     made: int = engine.tick_ahead(**arguments)
     return made
+
+
+def failed_before_a_herd(engine: Engine) -> tuple[UUID, Worker, Row]:
+    """Makes a job whose fire of 12:59 has failed for good; that of 13:00 is made ahead, with a herd's."""
+    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
+    engine.clock.set("2031-03-05T12:59:00+00:00")
+    engine.rows("tick")
+    worker = engine.worker(lease="1 hour")
+    (failed,) = worker.claim(queues=["default"])
+    worker.fail(failed)
+    engine.clock.set("2031-03-05T12:59:57+00:00")
+    engine.db.execute("delete from scheduler_internal.waiting")
+    assert tick_ahead(engine) == HERD
+    return job_id, worker, failed
 
 
 def made_of(engine: Engine, job_id: UUID) -> list[str]:
@@ -238,15 +252,7 @@ def test_one_that_was_cancelled_in_time_does_not_come_back(engine: Engine) -> No
 
 
 def test_none_starts_beside_an_earlier_one_that_is_retried(engine: Engine) -> None:
-    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
-    engine.clock.set("2031-03-05T12:59:00+00:00")
-    engine.rows("tick")
-    worker = engine.worker(lease="1 hour")
-    (failed,) = worker.claim(queues=["default"])
-    worker.fail(failed)
-    engine.clock.set("2031-03-05T12:59:57+00:00")
-    engine.db.execute("delete from scheduler_internal.waiting")
-    assert tick_ahead(engine) == HERD
+    job_id, worker, failed = failed_before_a_herd(engine)
     assert engine.retry_execution(execution_id=failed["execution_id"])
     engine.clock.set("2031-03-05T13:00:00+00:00")
     engine.rows("tick")
@@ -255,15 +261,7 @@ def test_none_starts_beside_an_earlier_one_that_is_retried(engine: Engine) -> No
 
 
 def test_a_clock_that_is_set_back_lets_no_paused_job_fire(engine: Engine) -> None:
-    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
-    engine.clock.set("2031-03-05T12:59:00+00:00")
-    engine.rows("tick")
-    worker = engine.worker(lease="1 hour")
-    (failed,) = worker.claim(queues=["default"])
-    worker.fail(failed)
-    engine.clock.set("2031-03-05T12:59:57+00:00")
-    engine.db.execute("delete from scheduler_internal.waiting")
-    assert tick_ahead(engine) == HERD
+    job_id, _, failed = failed_before_a_herd(engine)
     engine.clock.set("2031-03-05T13:00:05+00:00")
     engine.pause_job(job_id=job_id)
     engine.clock.set("2031-03-05T12:59:58+00:00")
@@ -333,15 +331,7 @@ def test_who_retries_one_and_pauses_its_job_meets_another_who_pauses_it(
     engine: Engine, connect: Connect
 ) -> None:
     """The second waits at the job, and the first does not wait for the second."""
-    job_id = herd_with(engine, "* * * * *", overlap="skip", max_attempts=1)
-    engine.clock.set("2031-03-05T12:59:00+00:00")
-    engine.rows("tick")
-    worker = engine.worker(lease="1 hour")
-    (failed,) = worker.claim(queues=["default"])
-    worker.fail(failed)
-    engine.clock.set("2031-03-05T12:59:57+00:00")
-    engine.db.execute("delete from scheduler_internal.waiting")
-    assert tick_ahead(engine) == HERD
+    job_id, _, failed = failed_before_a_herd(engine)
     other, watcher = connect(autocommit=False), connect()
     engine.clock.set(engine.clock.now, conn=other)
     other.execute("select scheduler.retry_execution(%s)", [failed["execution_id"]])
