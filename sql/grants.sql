@@ -135,6 +135,7 @@ grant execute on function
     scheduler.maintain(),
     scheduler.heartbeat(uuid, text, text[], text[], integer, interval, boolean, uuid[], integer[]),
     scheduler.claim(uuid, integer, text[], text[], text[], integer),
+    scheduler.warm_up(),
     scheduler.poll_order(uuid),
     scheduler.release(uuid, uuid[], integer[]),
     scheduler.report_progress(uuid, uuid, integer, jsonb),

@@ -176,6 +176,11 @@ class PollOrder(NamedTuple):
     is_quiet: bool
 
 
+async def warm_up(conn: Connection) -> None:
+    """Have a session make its plans before there is work."""
+    await conn.execute("select scheduler.warm_up()")
+
+
 async def poll_order(conn: Connection, *, worker_id: UUID) -> PollOrder:
     """Ask when it is this worker's turn to ask for work."""
     cursor = conn.cursor(row_factory=class_row(PollOrder))

@@ -67,6 +67,9 @@ begin
        or v_mode = 'all' and scheduler_internal.is_far(v_walked - v_walked_before) then
         perform scheduler_internal.note_sweep(shard, v_walked - v_walked_before, v_lanes, at);
     end if;
+    if max_executions = 0 then  -- warm_up(): a look that finds nothing makes the plans too
+        v_lanes := array[row(shard, '', 0, 'infinity')::scheduler_internal.claim_bounds];
+    end if;
     foreach v_lane in array v_lanes loop
         continue when (queues is null or v_lane.queue = any (queues)) is not true;
         return query

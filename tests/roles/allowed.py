@@ -75,6 +75,7 @@ FUNCTIONS: dict[str, set[str]] = {
     "scheduler.maintain": _RUNNERS,
     "scheduler.heartbeat": _RUNNERS,
     "scheduler.claim": _RUNNERS,
+    "scheduler.warm_up": _RUNNERS,
     "scheduler.poll_order": _RUNNERS,
     "scheduler.release": _RUNNERS,
     "scheduler.report_progress": _RUNNERS,
