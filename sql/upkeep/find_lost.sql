@@ -5,17 +5,21 @@ stable
 set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = on
+set max_parallel_workers_per_gather = 0
 as $$
 -- The shards in which something runs under no lease. Reads all of running, which is small: no index
--- by worker is worth its WAL.
+-- by worker is worth its WAL. Its caller has switched such reads off; then their cost on paper made
+-- the planner start two processes for each call (20 ms of processor time instead of 1).
+declare
+    v_alive constant uuid[] := array(
+        select w.worker_id from scheduler_internal.workers w
+        where w.stopped_at is null and w.last_beat_at + w.lease > at);
 begin
     return array(
         select distinct r.shard
         from scheduler_internal.running r
-        where not exists (
-            select from scheduler_internal.workers w
-            where w.worker_id = r.worker_id and w.stopped_at is null
-              and w.last_beat_at + w.lease > find_lost.at));
+        where r.worker_id <> all (v_alive));
 end;
 $$;
 

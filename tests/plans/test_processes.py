@@ -1,0 +1,44 @@
+"""What tickers and workers call again and again starts no parallel process: that costs more than their work."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from psycopg import Connection
+
+from tests.plans.conftest import SHARD
+
+WORKER = "00000000-0000-4000-8000-000000000002"
+LOOPS = (
+    "select scheduler.reap()",
+    "select scheduler.due_shards()",
+    "select scheduler.tick_ahead()",
+    f"select scheduler.tick_shard({SHARD})",
+    f"select scheduler.poll_order('{WORKER}')",
+    f"select scheduler.claim('{WORKER}', queues => '{{none}}')",
+    f"select scheduler.heartbeat('{WORKER}')",
+    "select scheduler.status_json()",
+)
+TELL_PLANS = """
+    load 'auto_explain';
+    set client_min_messages = log;
+    set auto_explain.log_level = log;
+    set auto_explain.log_min_duration = 0;
+    set auto_explain.log_nested_statements = on;
+"""
+
+
+@pytest.mark.direct
+def test_loops_start_no_processes(loaded: Connection[Any]) -> None:
+    plans: list[str] = []
+    loaded.add_notice_handler(lambda notice: plans.append(str(notice.message_primary)))
+    loaded.execute(f"select scheduler.heartbeat('{WORKER}')".encode())
+    loaded.execute(f"select scheduler.claim('{WORKER}', 10000)".encode())
+    loaded.execute("analyze scheduler_internal.running")
+    loaded.execute(TELL_PLANS.encode())
+    for call in LOOPS:
+        loaded.execute(call.encode())
+    loaded.rollback()
+    assert sum("Query Text" in plan for plan in plans) > 2 * len(LOOPS)
+    assert [plan for plan in plans if "Gather" in plan] == []
