@@ -102,17 +102,33 @@ class Herd:
             conn.execute("vacuum (analyze) scheduler_internal.schedules, scheduler_internal.job_versions")
 
     def wait(self, *, but_first_seconds: int = 0) -> Late:
-        """Waits until each has run, or for as long as can be expected, and returns how late they were.
+        """Waits until none is left to run, or for as long as can be expected; returns how late they were.
 
         But for those that were due in the first seconds.
         """
         give_up_at = time.monotonic() + DRAIN_SECONDS
         with psycopg.connect(self._conninfo, autocommit=True) as conn:
-            while len(rows := self._ended(conn)) < self._count and time.monotonic() < give_up_at:
-                time.sleep(1.0)
+            while self._is_under_way(conn) and time.monotonic() < give_up_at:
+                time.sleep(0.5)
+            rows = self._ended(conn)
         counted = [row for row in rows if row[3] >= but_first_seconds]
         fired, started, ended = ([row[number] for row in counted] for number in range(3))
         return Late(self._count, fired, started, max(ended, default=0.0))
+
+    def _is_under_way(self, conn: psycopg.Connection[Any]) -> bool:
+        """Tells whether one is to fire or to end; costs little, as they want all of the machine."""
+        row = conn.execute(
+            """
+            select exists (select from scheduler_internal.schedules
+                           where next_fire_at >= %(due_at)s and next_fire_at < %(until)s)
+                or exists (select from scheduler_internal.waiting
+                           where fire_at >= %(due_at)s and fire_at < %(until)s)
+                or exists (select from scheduler_internal.running
+                           where fire_at >= %(due_at)s and fire_at < %(until)s)
+            """,
+            {"due_at": self._due_at, "until": self._until},
+        ).fetchone()
+        return row == (True,)
 
     def _ended(self, conn: psycopg.Connection[Any]) -> list[tuple[float, float, float, float]]:
         """Returns of each that has run when it was made (or before), started and ended, in seconds after its

@@ -16,7 +16,7 @@ PAGE = 50
 WINDOW = 20_000  # the most that one call of a list looks at, see find_executions.sql
 # A page is found, then shown; each begins in every partition of a day.
 FEW = 5 * PAGE + 2 * (DAYS + 8)
-OF_A_SHARD = WAITING // 16
+OF_A_SHARD = 2 * WAITING // 16  # in the evening, when the last day holds less than a page of a job's
 
 READ = """
     select coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0),

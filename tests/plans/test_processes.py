@@ -1,4 +1,4 @@
-"""What tickers and workers call again and again starts no parallel process: that costs more than their work."""
+"""What tickers and workers call again and again starts no process, which would cost more than the work."""
 
 from __future__ import annotations
 
