@@ -13,6 +13,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 import msgspec
@@ -50,6 +51,7 @@ class KeyRing:
     def __init__(self, look_up: Callable[[bytes], Awaitable[Key | None]]) -> None:
         self._look_up = look_up
         self._known: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
+        self._under_way: dict[bytes, asyncio.Task[tuple[float, Key | None]]] = {}
 
     def remembers(self, digest: bytes) -> bool:
         """Tells whether this was a key when it was last looked up."""
@@ -62,24 +64,40 @@ class KeyRing:
         now = time.monotonic()
         if found is None or now - found[0] > BELIEVED_SECONDS:
             try:
-                found = (now, await self._look_up(digest))
+                # Those who come while a look-up is under way share it; who asked may go away.
+                found = await asyncio.shield(self._under_way.get(digest) or self._begin(digest, now))
             except Exception:
                 if found is None or now - found[0] > OUTAGE_SECONDS:
                     raise
-            else:
-                self._known[digest] = found
-                self._known.move_to_end(digest)
-                if len(self._known) > MOST_KEYS:
-                    self._known.popitem(last=False)
         key = found[1]
         if key is not None and key.expires_at is not None and key.expires_at <= datetime.now(UTC):
             return None
         return key
 
     def forget(self) -> None:
-        """Looks every key up again: one was changed."""
+        """Looks every key up again: one was changed, perhaps since a look-up that is under way."""
+        self._under_way.clear()
         for digest, (_, key) in self._known.items():
             self._known[digest] = (-math.inf, key)
+
+    def _begin(self, digest: bytes, now: float) -> asyncio.Task[tuple[float, Key | None]]:
+        async def look_up() -> tuple[float, Key | None]:
+            return now, await self._look_up(digest)
+
+        task = self._under_way[digest] = asyncio.create_task(look_up())
+        task.add_done_callback(partial(self._end, digest))
+        return task
+
+    def _end(self, digest: bytes, task: asyncio.Task[tuple[float, Key | None]]) -> None:
+        has_failed = task.cancelled() or task.exception() is not None
+        if self._under_way.get(digest) is not task:  # forgotten meanwhile
+            return
+        del self._under_way[digest]
+        if not has_failed:
+            self._known[digest] = task.result()
+            self._known.move_to_end(digest)
+            if len(self._known) > MOST_KEYS:
+                self._known.popitem(last=False)
 
 
 def look_up_in(database: Database) -> Callable[[bytes], Awaitable[Key | None]]:

@@ -1,0 +1,96 @@
+"""A key is looked up once for all who ask at a time, and anew after it was changed."""
+
+from __future__ import annotations
+
+import asyncio
+from uuid import UUID
+
+import pytest
+
+from app.api.auth import KeyRing
+from app.api.context import Key
+
+KEY = Key(key_id=UUID(int=1), name="a", scopes=frozenset(("read",)))
+
+
+class Database:
+    """Answers when it is told to, with what is true by then or was when it was asked."""
+
+    def __init__(self) -> None:
+        self.key: Key | None = KEY
+        self.asked = 0
+        self.error: Exception | None = None
+        self.answers = asyncio.Event()
+        self._asks = asyncio.Semaphore(0)
+
+    async def was_asked(self) -> None:
+        """Waits for one more call."""
+        async with asyncio.timeout(5):
+            await self._asks.acquire()
+
+    async def look_up(self, digest: bytes) -> Key | None:
+        assert digest == b"digest"
+        self.asked += 1
+        self._asks.release()
+        key = self.key
+        await self.answers.wait()
+        if self.error is not None:
+            raise self.error
+        return key
+
+
+@pytest.fixture
+def database() -> Database:
+    return Database()
+
+
+@pytest.fixture
+def ring(database: Database) -> KeyRing:
+    return KeyRing(database.look_up)
+
+
+def ask(ring: KeyRing) -> asyncio.Task[Key | None]:
+    return asyncio.create_task(ring.find(b"digest"))
+
+
+async def test_those_who_come_at_once_share_a_look_up(ring: KeyRing, database: Database) -> None:
+    first, *others = [ask(ring) for _ in range(10)]
+    await database.was_asked()
+    first.cancel()
+    database.answers.set()
+    assert await asyncio.gather(*others) == 9 * [KEY]
+    assert await ring.find(b"digest") == KEY
+    assert database.asked == 1
+
+
+async def test_what_was_asked_before_a_change_is_not_believed(ring: KeyRing, database: Database) -> None:
+    before = ask(ring)
+    await database.was_asked()
+    database.key = None
+    ring.forget()
+    after = ask(ring)
+    await database.was_asked()
+    database.answers.set()
+    assert (await before, await after, await ring.find(b"digest")) == (KEY, None, None)
+    assert database.asked == 2
+
+
+async def test_a_failure_is_told_to_all_and_tried_again(ring: KeyRing, database: Database) -> None:
+    database.error = ConnectionError("away")
+    database.answers.set()
+    both = await asyncio.gather(ask(ring), ask(ring), return_exceptions=True)
+    assert list(both) == [database.error, database.error]
+    database.error = None
+    assert await ring.find(b"digest") == KEY
+    assert database.asked == 2
+
+
+async def test_an_outage_ends_no_key_that_was_known(ring: KeyRing, database: Database) -> None:
+    database.answers.set()
+    assert await ring.find(b"digest") == KEY
+    database.error = ConnectionError("away")
+    ring._known[b"digest"] = (ring._known[b"digest"][0] - 3.0, KEY)
+    assert await ring.find(b"digest") == KEY
+    ring.forget()
+    with pytest.raises(ConnectionError):
+        await ring.find(b"digest")
