@@ -8,21 +8,16 @@ as $$
 -- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind; 42501
 -- where the API key at hand may not make such a job.
 declare
-    v_main text;
-    v_keys text[];
+    v_keys constant text[] := scheduler_internal.target_keys(job_type);
+    v_main constant text := v_keys[1];
     v_target jsonb := target;
     v_key text;
 begin
-    case job_type
-        when 'sql' then v_main := 'statement'; v_keys := '{statement}';
-        when 'http' then v_main := 'url'; v_keys := '{url,method,headers,body}';
-        when 'python' then v_main := 'handler'; v_keys := '{handler}';
-        when 'command' then v_main := 'shell'; v_keys := '{shell,args,env,stdin,cwd}';
-        else
-            perform scheduler_internal.refuse(
-                format('unknown job type %L', job_type), 'A worker could never run it.',
-                'Use sql, http, python or command.', argument => 'job_type');
-    end case;
+    if v_keys is null then
+        perform scheduler_internal.refuse(
+            format('unknown job type %L', job_type), 'A worker could never run it.',
+            'Use sql, http, python or command.', argument => 'job_type');
+    end if;
     perform scheduler_internal.check_scopes(job_type);
     if jsonb_typeof(v_target) = 'string' then
         v_target := jsonb_build_object(v_main, v_target);

@@ -20,6 +20,7 @@ WITHOUT_SEARCH_PATH = {
     "scheduler_internal.cap_document",
     "scheduler_internal.spread",
     "scheduler_internal.read_items",
+    "scheduler_internal.target_keys",
     "scheduler_internal.may_be_too_much",
     "scheduler_internal.misfire_grace",
     "scheduler_internal.next_instant",
