@@ -11,7 +11,7 @@ import hashlib
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
 from uuid import UUID
@@ -48,10 +48,10 @@ class _Row(msgspec.Struct):
 class KeyRing:
     """The keys that were looked up lately, also those that there are not."""
 
-    def __init__(self, look_up: Callable[[bytes], Awaitable[Key | None]]) -> None:
+    def __init__(self, look_up: Callable[[bytes], Coroutine[None, None, Key | None]]) -> None:
         self._look_up = look_up
         self._known: OrderedDict[bytes, tuple[float, Key | None]] = OrderedDict()
-        self._under_way: dict[bytes, asyncio.Task[tuple[float, Key | None]]] = {}
+        self._under_way: dict[bytes, tuple[float, asyncio.Task[Key | None]]] = {}
 
     def remembers(self, digest: bytes) -> bool:
         """Tells whether this was a key when it was last looked up."""
@@ -63,11 +63,14 @@ class KeyRing:
         found = self._known.get(digest)
         now = time.monotonic()
         if found is None or now - found[0] > BELIEVED_SECONDS:
+            began_at, task = self._under_way.get(digest, (-math.inf, None))
+            if task is None or now - began_at > BELIEVED_SECONDS:
+                began_at, task = self._begin(digest, now)
             try:
-                # Those who come while a look-up is under way share it; who asked may go away.
-                found = await asyncio.shield(self._under_way.get(digest) or self._begin(digest, now))
+                found = (began_at, await asyncio.shield(task))  # who asked may go away; others wait for it
             except Exception:
-                if found is None or now - found[0] > OUTAGE_SECONDS:
+                found = self._known.get(digest)  # it may have been forgotten meanwhile
+                if found is None or time.monotonic() - found[0] > OUTAGE_SECONDS:
                     raise
         key = found[1]
         if key is not None and key.expires_at is not None and key.expires_at <= datetime.now(UTC):
@@ -80,27 +83,26 @@ class KeyRing:
         for digest, (_, key) in self._known.items():
             self._known[digest] = (-math.inf, key)
 
-    def _begin(self, digest: bytes, now: float) -> asyncio.Task[tuple[float, Key | None]]:
-        async def look_up() -> tuple[float, Key | None]:
-            return now, await self._look_up(digest)
-
-        task = self._under_way[digest] = asyncio.create_task(look_up())
+    def _begin(self, digest: bytes, now: float) -> tuple[float, asyncio.Task[Key | None]]:
+        task = asyncio.create_task(self._look_up(digest))
         task.add_done_callback(partial(self._end, digest))
-        return task
+        self._under_way[digest] = (now, task)
+        return now, task
 
-    def _end(self, digest: bytes, task: asyncio.Task[tuple[float, Key | None]]) -> None:
+    def _end(self, digest: bytes, task: asyncio.Task[Key | None]) -> None:
         has_failed = task.cancelled() or task.exception() is not None
-        if self._under_way.get(digest) is not task:  # forgotten meanwhile
+        began_at, latest = self._under_way.get(digest, (-math.inf, None))
+        if latest is not task:  # forgotten meanwhile, or another has begun since
             return
         del self._under_way[digest]
         if not has_failed:
-            self._known[digest] = task.result()
+            self._known[digest] = (began_at, task.result())
             self._known.move_to_end(digest)
             if len(self._known) > MOST_KEYS:
                 self._known.popitem(last=False)
 
 
-def look_up_in(database: Database) -> Callable[[bytes], Awaitable[Key | None]]:
+def look_up_in(database: Database) -> Callable[[bytes], Coroutine[None, None, Key | None]]:
     """Returns the look-up of a key by its hash: on the primary, which alone knows every revocation."""
 
     async def look_up(digest: bytes) -> Key | None:

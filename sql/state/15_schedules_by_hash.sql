@@ -3,12 +3,15 @@
 -- job the pages, all of them full, were searched for dead entries again and again: a sixth of a
 -- fire. One row a job: whoever writes it holds the job's row. Made in the migration's one
 -- transaction, which holds up ticks meanwhile (1 s for a million schedules).
+--
+-- Who publishes all tables, for logical replication, needs something to tell rows apart by.
 do $$
 begin
     for v_shard in 0..15 loop
         execute pg_catalog.format(
             'alter table scheduler_internal.schedules_%1$s drop constraint schedules_%1$s_pkey;
              create index schedules_%1$s_job_id_idx
-                 on scheduler_internal.schedules_%1$s using hash (job_id)', v_shard);
+                 on scheduler_internal.schedules_%1$s using hash (job_id);
+             alter table scheduler_internal.schedules_%1$s replica identity full', v_shard);
     end loop;
 end $$;

@@ -85,12 +85,48 @@ async def test_a_failure_is_told_to_all_and_tried_again(ring: KeyRing, database:
     assert database.asked == 2
 
 
-async def test_an_outage_ends_no_key_that_was_known(ring: KeyRing, database: Database) -> None:
+async def test_a_look_up_that_takes_long_is_not_waited_for(ring: KeyRing, database: Database) -> None:
+    before = ask(ring)
+    await database.was_asked()
+    database.key = None
+    began_at, task = ring._under_way[b"digest"]
+    ring._under_way[b"digest"] = (began_at - 3.0, task)
+    after = ask(ring)
+    await database.was_asked()
+    database.answers.set()
+    assert (await before, await after, await ring.find(b"digest")) == (KEY, None, None)
+
+
+@pytest.fixture
+async def known(ring: KeyRing, database: Database) -> KeyRing:
+    """A ring that knows the key since three seconds, and has to look it up in an outage."""
     database.answers.set()
     assert await ring.find(b"digest") == KEY
+    await database.was_asked()
+    database.answers.clear()
     database.error = ConnectionError("away")
-    ring._known[b"digest"] = (ring._known[b"digest"][0] - 3.0, KEY)
-    assert await ring.find(b"digest") == KEY
-    ring.forget()
+    grow_old(ring, seconds=3.0)
+    return ring
+
+
+def grow_old(ring: KeyRing, *, seconds: float) -> None:
+    ring._known[b"digest"] = (ring._known[b"digest"][0] - seconds, KEY)
+
+
+async def test_an_outage_ends_no_key_that_was_known(known: KeyRing, database: Database) -> None:
+    database.answers.set()
+    assert await known.find(b"digest") == KEY
+
+
+@pytest.mark.parametrize("change", ["forgotten", "too old"])
+async def test_what_a_failed_look_up_took_is_counted(known: KeyRing, database: Database, change: str) -> None:
+    """Revoked within five seconds, whatever becomes of the look-up."""
+    asked = ask(known)
+    await database.was_asked()
+    if change == "forgotten":
+        known.forget()
+    else:
+        grow_old(known, seconds=3.0)
+    database.answers.set()
     with pytest.raises(ConnectionError):
-        await ring.find(b"digest")
+        await asked
