@@ -34,8 +34,8 @@ What only one of four has a handler for, which the order does not know, waits fo
 """
 ALONE = PollOrder(place=0, workers=1, is_quiet=False)
 HEAD_START_SECONDS = 0.003
-"""All hear of what is ready in a shard. One is first there; the others come when he has mostly taken it, instead
-of sharing the processors with him.
+"""All hear of what is ready in a shard. One is first there; the others come when he has mostly taken it,
+instead of sharing the processors with him.
 """
 HEARS_SECONDS = 60.0
 """So long after it was told of something a worker believes that it will be told of the next."""
