@@ -47,6 +47,9 @@ RECORD_SECONDS = 5.0
 """How long a leaving worker tries to record what has ended."""
 
 
+WARM_UP_SECONDS = 1.0
+"""How long a worker that starts has its sessions plan; what holds that up for longer is worth no wait."""
+
 GUARD_SECONDS = 0.5
 """How often the lease is looked at: less than the margin that it has."""
 
@@ -181,7 +184,7 @@ class Worker:
         """
 
         async def warm_up(part: str) -> None:
-            async with self._links[part].call() as conn:
+            async with self._links[part].call(seconds=WARM_UP_SECONDS) as conn:
                 await queries.warm_up(conn)
 
         for error in await asyncio.gather(*map(warm_up, ("claimer", "finisher")), return_exceptions=True):

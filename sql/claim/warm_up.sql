@@ -8,7 +8,7 @@ as $$
 -- Makes the plans of claim() and finish() that a session makes once, so that a worker's first job
 -- need not wait for them (a new session's first claim took 15 ms, its first finish too; so they
 -- take 3 and 5). Nothing rests on it: behind a pooler another session may answer.
--- Locks, Writes: none but a sweep of shard 0 that is due (note_sweep()).
+-- Locks, Writes: where shard 0 is walked far, as note_sweep().
 begin
     perform scheduler_internal.claim_shard(0, null, 0, null, null, null, scheduler.now());
     perform scheduler_internal.finish_shard(0, null, '{}', '{}', '{}', null, null, null,

@@ -52,6 +52,7 @@ begin
               and r.exclusive);
     end if;
     if v_exclusive <> '{}' then
+        -- by a bitmap: a hash index knows no other way to look for many
         perform from scheduler_internal.schedules s
         where s.shard = finish_shard.shard and s.job_id = any (v_exclusive)
         for update skip locked;

@@ -1,10 +1,14 @@
 -- A schedule is found by its job in a hash index. A fire cannot be a HOT update, because
 -- next_fire_at is in an index: so it writes an entry into each index of its row, and of a B-tree by
--- job the pages, all of them full, were searched for dead entries again and again: a sixth of a
--- fire. One row a job: whoever writes it holds the job's row. Made in the migration's one
--- transaction, which holds up ticks meanwhile (1 s for a million schedules).
+-- job the pages, all of them full, were searched for dead entries again and again: a seventh of a
+-- fire. One row a job, as before: write_version() alone inserts one, for a job that it has just
+-- made or that its caller has locked.
 --
--- Who publishes all tables, for logical replication, needs something to tell rows apart by.
+-- Made in the migration's one transaction, which keeps ticks and changes of jobs out until it
+-- commits (of that 1 s for a million schedules).
+--
+-- Who publishes all tables, for logical replication, needs something to tell rows apart by: each
+-- fire is then logged with its old row (wal_level = logical only).
 do $$
 begin
     for v_shard in 0..15 loop

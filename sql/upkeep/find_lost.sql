@@ -10,16 +10,14 @@ set max_parallel_workers_per_gather = 0
 as $$
 -- The shards in which something runs under no lease. Reads all of running, which is small: no index
 -- by worker is worth its WAL. Its caller has switched such reads off; then their cost on paper made
--- the planner start two processes for each call (20 ms of processor time instead of 1).
-declare
-    v_alive constant uuid[] := array(
-        select w.worker_id from scheduler_internal.workers w
-        where w.stopped_at is null and w.last_beat_at + w.lease > at);
+-- the planner start two processes for each call (25 ms beside a herd, 4 without).
 begin
     return array(
         select distinct r.shard
         from scheduler_internal.running r
-        where r.worker_id <> all (v_alive));
+        where (r.worker_id in (  -- "is not true" keeps it a hashed set
+                  select w.worker_id from scheduler_internal.workers w
+                  where w.stopped_at is null and w.last_beat_at + w.lease > at)) is not true);
 end;
 $$;
 

@@ -35,6 +35,15 @@ HOT = {
         f"select execution_id, attempt from scheduler.claim('{WORKER}', 1, shard => {SHARD})",
         f"select scheduler.finish('{WORKER}', array['{{0}}']::uuid[], array[{{1}}], array['failed'])",
     ),
+    "finish of one at a time": (
+        f"""
+        select execution_id, attempt from scheduler.claim('{WORKER}', 1, shard => {SHARD});
+        update scheduler_internal.running_{SHARD}
+        set exclusive = true, origin = 'f', fire_at = now(), job_version = 1,
+            job_id = (select job_id from scheduler_internal.jobs_{SHARD} limit 1)
+        """,
+        f"select scheduler.finish('{WORKER}', array['{{0}}']::uuid[], array[{{1}}], array['succeeded'])",
+    ),
     "release": (
         f"select execution_id, attempt from scheduler.claim('{WORKER}', 1, shard => {SHARD})",
         f"select scheduler.release('{WORKER}', array['{{0}}']::uuid[], array[{{1}}])",
@@ -71,7 +80,7 @@ HOT = {
 
 # Relation locks, indexes included, of a call whose plans are cached. A cached plan locks the tables of all
 # partitions before it leaves out all but one (PostgreSQL 18 no longer does); their indexes it does not.
-MOST_LOCKS = {"get_execution": 40, "list_attempts": 40}
+MOST_LOCKS = {"get_execution": 40, "list_attempts": 40, "finish of one at a time": 100}
 MOST_LOCKS_OF_OTHERS = 75
 
 COUNTS = """

@@ -29,6 +29,14 @@ TELL_PLANS = """
 """
 
 
+WITNESS = """
+    set parallel_setup_cost = 0;
+    set parallel_tuple_cost = 0;
+    set min_parallel_table_scan_size = 0;
+    select count(*) from scheduler_internal.history;
+"""
+
+
 @pytest.mark.direct
 def test_loops_start_no_processes(loaded: Connection[Any]) -> None:
     plans: list[str] = []
@@ -39,6 +47,9 @@ def test_loops_start_no_processes(loaded: Connection[Any]) -> None:
     loaded.execute(TELL_PLANS.encode())
     for call in LOOPS:
         loaded.execute(call.encode())
+    gathered = [plan for plan in plans if "Gather" in plan]
+    loaded.execute(WITNESS.encode())
     loaded.rollback()
+    assert gathered == []
+    assert "Gather" in plans[-1]
     assert sum("Query Text" in plan for plan in plans) > 2 * len(LOOPS)
-    assert [plan for plan in plans if "Gather" in plan] == []

@@ -40,6 +40,17 @@ def test_runs_every_job_type(start: StartWorker, schedule: Schedule, db: Connect
     assert schedule.wait(http).error["type"] == "connection"
 
 
+def test_works_without_plans_made_beforehand(
+    start: StartWorker, schedule: Schedule, db: Connection[Any]
+) -> None:
+    """Newer than the functions: they are about to be migrated."""
+    db.execute("drop function scheduler.warm_up()")
+    worker = start("worker")
+    execution_id = schedule.enqueue("python", "noop")
+    assert schedule.wait(execution_id).status == "succeeded"
+    assert len(worker.events("began without plans")) == 2
+
+
 def test_listens_where_the_database_tells(
     start: StartWorker, schedule: Schedule, database: Database, db: Connection[Any]
 ) -> None:

@@ -53,6 +53,16 @@ VIEWS = {
 }
 
 
+def test_rows_can_be_told_apart(engine: Engine) -> None:
+    """Else updates fail as soon as somebody publishes all tables."""
+    query = """
+        select c.relname from pg_class c
+        where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind = 'r' and c.relreplident = 'd'
+          and not exists (select from pg_index i where i.indrelid = c.oid and i.indisprimary)
+    """
+    assert engine.select(query) == []
+
+
 def test_the_defaults_are_written_once(engine: Engine) -> None:
     query = """
         select p.proname, a.name,

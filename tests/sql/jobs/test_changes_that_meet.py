@@ -54,3 +54,16 @@ def test_a_change_that_waited_for_another_is_locked_against_ticks(
     assert value(ticker, TICK) == 0
     second.execute("rollback")
     assert value(ticker, TICK) == 1
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_two_who_write_a_job_at_once_leave_one_schedule(db: Db, connect: Connect, *, is_new: bool) -> None:
+    """No key says so."""
+    first, second = connect(), connect()
+    if not is_new:
+        value(db, PUT_JOB, "UTC")
+    first.execute("begin")
+    value(first, PUT_JOB, "Europe/Berlin")
+    with waiting(db, second, lambda conn: value(conn, PUT_JOB, "Asia/Tokyo")):
+        first.execute("commit")
+    assert rows(db, "select timezone from scheduler_internal.schedules") == [("Asia/Tokyo",)]
