@@ -138,7 +138,8 @@ class Cluster:
             return True
         os.kill(pid, sign)
         give_up_at = time.monotonic() + STOP_SECONDS
-        while _is_postgres(pid, self.data):
+        # A process that ends has no command line before it has left its folder, and to the next server it lives.
+        while _is_postgres(pid, self.data) or _works_in(pid, self.data):
             if time.monotonic() > give_up_at:
                 return False
             time.sleep(0.02)

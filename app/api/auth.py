@@ -90,12 +90,14 @@ class KeyRing:
         return now, task
 
     def _end(self, digest: bytes, task: asyncio.Task[Key | None]) -> None:
-        has_failed = task.cancelled() or task.exception() is not None
         began_at, latest = self._under_way.get(digest, (-math.inf, None))
-        if latest is not task:  # forgotten meanwhile, or another has begun since
+        if latest is task:
+            del self._under_way[digest]
+        else:  # forgotten meanwhile: a key that was met is no stranger, but is to be looked up again
+            began_at = -math.inf
+        if task.cancelled() or task.exception() is not None:
             return
-        del self._under_way[digest]
-        if not has_failed:
+        if latest is task or digest not in self._known:
             self._known[digest] = (began_at, task.result())
             self._known.move_to_end(digest)
             if len(self._known) > MOST_KEYS:

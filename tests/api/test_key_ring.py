@@ -75,6 +75,19 @@ async def test_what_was_asked_before_a_change_is_not_believed(ring: KeyRing, dat
     assert database.asked == 2
 
 
+async def test_a_key_that_is_met_while_another_changes_is_no_stranger(
+    ring: KeyRing, database: Database
+) -> None:
+    meeting = ask(ring)
+    await database.was_asked()
+    ring.forget()
+    database.answers.set()
+    assert await meeting == KEY
+    assert ring.remembers(b"digest")
+    assert await ring.find(b"digest") == KEY
+    assert database.asked == 2
+
+
 async def test_a_failure_is_told_to_all_and_tried_again(ring: KeyRing, database: Database) -> None:
     database.error = ConnectionError("away")
     database.answers.set()
