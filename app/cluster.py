@@ -138,7 +138,7 @@ class Cluster:
             return True
         os.kill(pid, sign)
         give_up_at = time.monotonic() + STOP_SECONDS
-        # A process that ends has no command line before it has left its folder, and to the next server it lives.
+        # One that ends loses its command line before it leaves the folder: to the next server it still lives.
         while _is_postgres(pid, self.data) or _works_in(pid, self.data):
             if time.monotonic() > give_up_at:
                 return False
