@@ -6,7 +6,6 @@ clock, each at its own moment of a common period. Clocks that differ only make t
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Sequence
 
@@ -33,12 +32,6 @@ QUIET_APART_SECONDS = 0.21
 What only one of four has a handler for, which the order does not know, waits for up to four of these.
 """
 ALONE = PollOrder(place=0, workers=1, is_quiet=False)
-HEAD_START_SECONDS = 0.003
-"""All hear of what is ready in a shard. One is first there; the others come when he has mostly taken it,
-instead of sharing the processors with him.
-"""
-HEARS_SECONDS = 60.0
-"""So long after it was told of something a worker believes that it will be told of the next."""
 
 
 class Claimer(Looper):
@@ -72,20 +65,9 @@ class Claimer(Looper):
         self._everywhere_at = 0.0
         self._order = ALONE
         self._order_until = 0.0
-        self._hears_until = 0.0
 
     def hear(self, shard: int | None = None) -> None:
-        """Claim now: something is ready in a shard; None: perhaps in any. Of a shard that is another's to be
-        first at, in a moment.
-        """
-        if shard is not None:
-            self._hears_until = time.monotonic() + HEARS_SECONDS
-            if shard % self._order.workers != self._order.place:
-                asyncio.get_running_loop().call_later(HEAD_START_SECONDS, self._take_up, shard)
-                return
-        self._take_up(shard)
-
-    def _take_up(self, shard: int | None) -> None:
+        """Claim now: something is ready in a shard; None: perhaps in any."""
         self._told.add(shard)
         self.wake()
 
@@ -133,8 +115,7 @@ class Claimer(Looper):
             self._runner.start(execution)
         self._may_be_more = len(executions) == most
         if executions:
-            hears = time.monotonic() < self._hears_until
-            self._pause = self._settings.poll_max_seconds if hears else self._settings.poll_min_seconds
+            self._pause = self._settings.poll_min_seconds
             if self._order.is_quiet:  # so the others may still believe
                 self._order = ALONE
         if self._may_be_more:

@@ -220,38 +220,6 @@ async def test_asks_further_apart_where_nothing_has_ended(
     assert bench.running() == 1
 
 
-async def test_one_is_first_where_all_are_told(bench: Bench) -> None:
-    bench.claimer._order = PollOrder(place=1, workers=2, is_quiet=False)
-    woken = asyncio.Event()
-    bench.claimer.wake = woken.set  # type: ignore[method-assign]
-    bench.claimer.hear(3)
-    assert woken.is_set()
-    woken.clear()
-    bench.claimer.hear(4)
-    assert not woken.is_set()
-    async with asyncio.timeout(5):
-        await woken.wait()
-    assert bench.claimer._told == {3, 4}
-
-
-@pytest.mark.parametrize("is_told", [True, False])
-async def test_who_is_told_of_work_does_not_ask_for_more_at_once(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, *, is_told: bool
-) -> None:
-    rests: list[PollOrder] = []
-
-    def note(order: PollOrder, *, now: float, apart: float) -> float:
-        del now, apart
-        rests.append(order)
-        return 1.0
-
-    monkeypatch.setattr("workers.claimer.until_turn", note)
-    _, shard = bench.enqueue()
-    bench.claimer.hear(shard if is_told else None)
-    await bench.claimer.turn()
-    assert (bench.running(), bool(rests)) == (1, is_told)
-
-
 async def test_what_was_claimed_in_the_name_of_a_lost_lease_is_given_back_in_that_name(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
