@@ -45,6 +45,23 @@ def test_who_keeps_the_lock_does_not_stop_the_reaper(engine: Engine, connect: Co
     assert engine.status_json()["ticker"]["seen_seconds"] == 1  # the first came by
 
 
+@pytest.mark.direct
+def test_what_was_claimed_while_its_worker_was_stopped_is_taken_back(
+    engine: Engine, connect: Connect
+) -> None:
+    """At once: its lease would run for an hour."""
+    worker = engine.worker(lease="1 hour")
+    execution_id = engine.enqueued()
+    claimer = connect(autocommit=False)
+    engine.clock.set(engine.clock.now, conn=claimer)
+    claimer.execute("select from scheduler.claim(%s)", [worker.worker_id])
+    engine.stop_worker(worker_id=worker.worker_id)
+    claimer.commit()
+    assert engine.execution(execution_id)["status"] == "running"
+    assert engine.reap() == 1
+    assert engine.execution(execution_id)["status"] == "ready"
+
+
 def test_a_late_beat_before_the_reaper_keeps_everything(engine: Engine) -> None:
     worker = engine.worker(lease="10 seconds")
     engine.enqueued()
