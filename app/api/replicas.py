@@ -155,19 +155,30 @@ class ReadRouter:
     async def _read_primary(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int]:
+        # One that is known to be away is asked last: each who asks would wait two seconds for a connection.
+        is_away = self.primary.status == "down"
+        if is_away and (answer := await self._read_replica(statement, arguments, floor=floor)):
+            return answer
         try:
             return await self.primary.run(statement, arguments)
         except QueryCanceled:
             raise
         except FAILURES as error:
             self.primary.failed(error)
-            # Better a replica that lags, if only it includes what the caller asks for.
-            for replica in self.replicas:
-                with contextlib.suppress(*FAILURES):
-                    value, lsn = await replica.run(statement, arguments)
-                    if lsn >= floor:
-                        return value, lsn
+            if not is_away and (answer := await self._read_replica(statement, arguments, floor=floor)):
+                return answer
             raise
+
+    async def _read_replica(
+        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
+    ) -> tuple[str | None, int] | None:
+        """Returns what the freshest replica that answers says, late or not, if it includes the floor."""
+        for replica in sorted(self.replicas, key=lambda each: (each.status == "down", each.lag_seconds)):
+            with contextlib.suppress(*FAILURES):
+                value, lsn = await replica.run(statement, arguments)
+                if lsn >= floor:
+                    return value, lsn
+        return None
 
     def _candidates(self, floor: int) -> Iterator[Source]:
         usable = [

@@ -180,14 +180,20 @@ def test_a_change_of_a_job_is_read_by_its_token(topology: Topology, api: Running
 
 
 def test_reads_go_to_replicas(topology: Topology, api: RunningApi) -> None:
-    """While the primary's door is shut nobody notices."""
+    """While the primary's door is shut nobody notices, neither before the API does nor after."""
     path, _ = enqueue(api.client())
     topology.wait_until_replayed()
-    assert api.app.ring is not None
-    with closed(topology):
-        api.app.ring.forget()  # so that the key, too, has to be looked up on a replica
-        with readers(api, [path, "/v1/jobs", "/v1/executions"]) as answers:
-            wait_until(lambda: len(answers) > 100, "100 answers")
+    primary = api.app.database.primary
+    ring = api.app.ring
+    assert ring is not None
+    with readers(api, [path, "/v1/jobs", "/v1/executions"]) as answers:
+        wait_until(lambda: len(answers) > 50, "readers read")
+        with closed(topology):
+            ring.forget()  # so that the key, too, has to be looked up on a replica
+            wait_until(lambda: primary.status == "down", "it is noticed")
+            ring.forget()
+            so_far = len(answers)
+            wait_until(lambda: len(answers) > so_far + 300, "readers read on, and wait for nobody")
     assert {answer.status_code for answer in answers} == {200}
 
 
