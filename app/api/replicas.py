@@ -155,9 +155,11 @@ class ReadRouter:
     async def _read_primary(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int]:
-        # One that is known to be away is asked last: each who asks would wait two seconds for a connection.
+        # One that is known to be away is asked last, since each who asks would wait two seconds for a
+        # connection; but that something does not exist it has to be given the chance to deny.
         is_away = self.primary.status == "down"
-        if is_away and (answer := await self._read_replica(statement, arguments, floor=floor)):
+        answer = await self._read_replica(statement, arguments, floor=floor) if is_away else None
+        if answer is not None and answer[0] is not None:
             return answer
         try:
             return await self.primary.run(statement, arguments)
@@ -165,9 +167,11 @@ class ReadRouter:
             raise
         except FAILURES as error:
             self.primary.failed(error)
-            if not is_away and (answer := await self._read_replica(statement, arguments, floor=floor)):
-                return answer
-            raise
+            if not is_away:
+                answer = await self._read_replica(statement, arguments, floor=floor)
+            if answer is None:
+                raise
+            return answer
 
     async def _read_replica(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int

@@ -169,6 +169,20 @@ def test_what_is_new_is_there_for_who_has_no_token(topology: Topology, api: Runn
         assert client.get(unknown).status_code == 404
 
 
+def test_what_is_new_is_there_while_the_primary_is_wrongly_taken_for_dead(
+    topology: Topology, api: RunningApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary = api.app.database.primary
+    with late(topology, 0, 1):
+        with psycopg.connect(topology.conninfo(), autocommit=True) as conn:  # so that the API knows no LSN
+            row = conn.execute("select scheduler.enqueue('python', target => '\"noop\"')").fetchone()
+        path = f"/v1/executions/{row and row[0]}"
+        monkeypatch.setattr(primary, "answered", lambda: None)
+        primary.failed(OSError("as if"))
+        assert api.client().get(path).status_code == 200
+        assert primary.status == "down"
+
+
 def test_a_change_of_a_job_is_read_by_its_token(topology: Topology, api: RunningApi) -> None:
     client = api.client()
     job = {"name": f"job {uuid4()}", "job_type": "http", "target": {"url": "https://example.com/"}}
