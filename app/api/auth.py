@@ -19,9 +19,11 @@ from uuid import UUID
 import msgspec
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
+from app.api.cache_rules import tags_of
 from app.api.context import SCOPES, Context, Key, context_of
 from app.api.database import Database
-from app.api.errors import FieldError, Problem, problem_of, send_problem
+from app.api.errors import FieldError, Problem, problem_of, send_problem, unavailable
+from app.api.floors import Floors
 from app.api.limits import Limiter
 from app.api.peer import client_at
 from app.api.queries import Read
@@ -32,6 +34,8 @@ OUTAGE_SECONDS = 4.5
 MOST_KEYS = 10_000
 STRANGERS = 4
 """So many unknown keys are looked up at once: a burst of guesses is charged before it has cost much."""
+STRANGER_SECONDS = 2.0
+"""So long a request waits for its turn among these."""
 EVERYBODY = Key(key_id=UUID(int=0), name="anonymous", scopes=frozenset(SCOPES))
 """Who asks where authentication is off."""
 
@@ -57,6 +61,10 @@ class KeyRing:
         """Tells whether this was a key when it was last looked up."""
         found = self._known.get(digest)
         return found is not None and found[1] is not None
+
+    def is_looking_up(self, digest: bytes) -> bool:
+        """Tells whether somebody else has this looked up just now."""
+        return digest in self._under_way
 
     async def find(self, digest: bytes) -> Key | None:
         """Returns the key of a secret that has this SHA-256, if it is valid."""
@@ -97,6 +105,8 @@ class KeyRing:
             began_at = -math.inf
         if task.cancelled() or task.exception() is not None:
             return
+        if task.result() is None and latest is task:
+            began_at = time.monotonic()  # that there is no such key may be believed for as long again
         if latest is task or digest not in self._known:
             self._known[digest] = (began_at, task.result())
             self._known.move_to_end(digest)
@@ -104,12 +114,18 @@ class KeyRing:
                 self._known.popitem(last=False)
 
 
-def look_up_in(database: Database) -> Callable[[bytes], Coroutine[None, None, Key | None]]:
-    """Returns the look-up of a key by its hash: on the primary, which alone knows every revocation."""
+def look_up_in(database: Database, floors: Floors) -> Callable[[bytes], Coroutine[None, None, Key | None]]:
+    """Returns the look-up of a key by its hash.
+
+    On the primary, which alone knows every revocation; while that is away, on a replica that includes all
+    that are known of here.
+    """
 
     async def look_up(digest: bytes) -> Key | None:
         read = Read("check_api_key", {"api_key_hash": digest}, returns_row=True)
-        text, _ = await database.router.read_newest(read.text(), read.arguments)
+        text, _ = await database.router.read_newest(
+            read.text(), read.arguments, floor=floors.floor_of(tags_of("key", ""))
+        )
         if text is None:
             return None
         row = msgspec.json.decode(text, type=_Row)
@@ -176,14 +192,28 @@ class AuthLayer:
         """Looks up a key that is new here; those who guess keys are held to a limit, each by his address."""
         if self._limiter is None:
             return await ring.find(digest)
-        gate = self._limiter.gate(address, "auth")
-        async with self._strangers:
-            if not ring.remembers(digest) and gate.is_exhausted():
-                await self._limiter.check(address, "auth")
+        if ring.is_looking_up(digest):
             key = await ring.find(digest)
+        else:
+            key = await self._look_up_stranger(digest, address, ring, self._limiter)
         if key is None:
             await self._limiter.check(address, "auth")
         return key
+
+    async def _look_up_stranger(
+        self, digest: bytes, address: str, ring: KeyRing, limiter: Limiter
+    ) -> Key | None:
+        try:
+            async with asyncio.timeout(STRANGER_SECONDS):
+                await self._strangers.acquire()
+        except TimeoutError:
+            raise unavailable("too many keys wait to be looked up", slug="database-busy") from None
+        try:
+            if not ring.remembers(digest) and limiter.gate(address, "auth").is_exhausted():
+                await limiter.check(address, "auth")
+            return await ring.find(digest)
+        finally:
+            self._strangers.release()
 
 
 def is_public(path: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -12,9 +13,9 @@ import psycopg
 
 from app.api.config import ApiSettings
 from app.api.context import Context
-from app.api.pools import lent, make_pool
+from app.api.pools import DeadlineExceededError, connect, lent, make_pool
 from app.api.queries import LSN, Read, Write
-from app.api.replicas import ReadRouter, Source
+from app.api.replicas import FULL, ReadRouter, Source
 from app.api.tracing import call
 
 WRITE_SECONDS = 10.0
@@ -51,7 +52,7 @@ class Database:
 
         def source(name: str, conninfo: str) -> Source:
             pool = make_pool(conninfo, name=name, size=settings.pool_size, node_id=settings.node_id)
-            return Source(name, pool)
+            return Source(name, pool, partial(connect, conninfo, node_id=settings.node_id))
 
         self.primary = source("primary", settings.write_conninfo)
         replicas = [source(f"replica_{n}", conninfo) for n, conninfo in enumerate(settings.replicas, start=1)]
@@ -95,6 +96,8 @@ class Database:
         with call(context, write.function):
             try:
                 return await self._write(context, write, status, idempotency, then, seconds)
+            except (DeadlineExceededError, *FULL):
+                raise  # the client has waited for long, and the first try may still be at work
             except psycopg.OperationalError:
                 # Only what is known by its key may be done again: the first try may have been committed.
                 if idempotency is None:

@@ -213,9 +213,9 @@ class EventHub:
         for stream, last in newcomers.items():
             _welcome(stream, ring, last)
 
-    def _tell(self, topic: Name, section: Any, milliseconds: int, lsn: int | None) -> None:
+    def _tell(self, topic: Name, section: Any, milliseconds: int, lsn: int) -> None:
         assert self._ring is not None  # noqa: S101
-        data = {"consistency_token": format_token(lsn) if lsn is not None else None, topic: section}
+        data = {"consistency_token": format_token(lsn), topic: section}
         event = Event.of(topic, data, event_id=self._ring.next_id(milliseconds))
         self._ring.add(event)
         for stream in self._streams:

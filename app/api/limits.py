@@ -152,6 +152,8 @@ class Limiter:
 
     def holds(self, now: float) -> bool:
         """Whether this process, though alone, admits only from its reserves: Redis may just be late."""
+        if self._released.is_set():  # else who waits for that would wait for nothing, again and again
+            return False
         return now < self._holds_until and not (self._redis is not None and self._redis.gone)
 
     async def wait_for_release(self) -> None:

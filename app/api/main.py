@@ -74,7 +74,7 @@ class Api:
             folder=folder,
             token=settings.metrics_token,
         )
-        self.ring = KeyRing(look_up_in(self.database)) if settings.auth else None
+        self.ring = KeyRing(look_up_in(self.database, self.cache.floors)) if settings.auth else None
         self.events = EventHub(
             look_at_activity(self.database),
             find_key=self.ring.find if self.ring else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import psycopg
@@ -24,6 +24,8 @@ class Connection(AsyncConnection[Any]):
 
     Of those PgBouncer 1.18, which Debian 12 ships, can die: "bad client state" in disconnect_client().
     """
+
+    is_cut = False
 
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ARG002, ASYNC109 - psycopg's
         """Cuts the line: the server notices when it answers, or by client_connection_check_interval."""
@@ -50,19 +52,28 @@ def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConn
         # Between tries a pool waits ever longer, and nobody else may try: so it gives up soon, and whoever
         # needs a connection next, at the latest the watch of that source, has it try anew.
         reconnect_timeout=RECONNECT_SECONDS,
-        kwargs={
-            "autocommit": True,
-            "prepare_threshold": None,
-            # Arguments are put in here: two statements with arguments then go out in one trip.
-            "cursor_factory": AsyncClientCursor,
-            "application_name": f"pgtick api {node_id}",
-            "connect_timeout": CONNECT_SECONDS,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
-            "keepalives_count": 3,
-            "tcp_user_timeout": 8000,
-        },
+        kwargs=_options(node_id),
     )
+
+
+async def connect(conninfo: str, *, node_id: str) -> Connection:
+    """Returns a connection that is in no pool."""
+    return await Connection.connect(conninfo, **_options(node_id))
+
+
+def _options(node_id: str) -> dict[str, Any]:
+    return {
+        "autocommit": True,
+        "prepare_threshold": None,
+        # Arguments are put in here: two statements with arguments then go out in one trip.
+        "cursor_factory": AsyncClientCursor,
+        "application_name": f"pgtick api {node_id}",
+        "connect_timeout": CONNECT_SECONDS,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 8000,
+    }
 
 
 @contextlib.asynccontextmanager
@@ -73,29 +84,39 @@ async def lent(pool: AsyncConnectionPool[Connection], *, seconds: float) -> Asyn
     may wait for one. Raises DeadlineExceededError then.
     """
     async with pool.connection() as conn:
-        expired = False
-
-        def expire() -> None:
-            nonlocal expired
-            expired = True
-            cut(conn)
-
-        timer = asyncio.get_running_loop().call_later(seconds, expire)
-        try:
+        with deadline(conn, seconds=seconds):
             yield conn
-        except asyncio.CancelledError:
-            cut(conn)  # else psycopg waits for the server's word on the cancellation
-            raise
-        except psycopg.OperationalError:
-            if expired:
-                raise DeadlineExceededError(f"no answer within {seconds:g} s") from None
-            raise
-        finally:
-            timer.cancel()
+        if conn.is_cut:  # beside an answer that had come already
+            await conn.close()
+
+
+@contextlib.contextmanager
+def deadline(conn: Connection, *, seconds: float) -> Iterator[None]:
+    """Cuts the connection when the time is up, or the call is cancelled."""
+    expired = False
+
+    def expire() -> None:
+        nonlocal expired
+        expired = True
+        cut(conn)
+
+    timer = asyncio.get_running_loop().call_later(seconds, expire)
+    try:
+        yield
+    except asyncio.CancelledError:
+        cut(conn)  # else psycopg waits for the server's word on the cancellation
+        raise
+    except psycopg.OperationalError:
+        if expired:
+            raise DeadlineExceededError(f"no answer within {seconds:g} s") from None
+        raise
+    finally:
+        timer.cancel()
 
 
 def cut(conn: Connection) -> None:
     """Shuts the connection's socket, so that whoever waits on it gets an error at once."""
+    conn.is_cut = True
     with contextlib.suppress(psycopg.OperationalError, OSError):
         duplicate = socket.fromfd(conn.fileno(), socket.AF_INET, socket.SOCK_STREAM)
         try:

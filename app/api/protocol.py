@@ -22,9 +22,11 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     _head_bytes = 0
-    """Of the request whose head is being read."""
+    """Of the request whose head, or whatever follows its body, is being read."""
     _head_timer: asyncio.TimerHandle | None = None
     """Runs while a head is being read."""
+    _is_told = False
+    """Whether the parser made something of what came."""
     _refused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -44,9 +46,10 @@ class Protocol(HttpToolsProtocol):
         """Takes what comes, up to what is refused."""
         if self._refused:
             return
+        self._is_told = False
         super().data_received(data)
         # The parser gathers a header until its end and tells of it only then.
-        if self._head_timer is not None and not self._refused:
+        if (self._head_timer is not None or not self._is_told) and not self._refused:
             self._count(len(data))
 
     def on_message_begin(self) -> None:
@@ -55,20 +58,32 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Takes a line of the head. One that follows the body is no part of it, and nobody asked for it."""
+        self._is_told = True
+        if self._head_timer is not None:
+            super().on_header(name, value)
+        elif not self._refused:
+            self._count(len(name) + len(value))
+
     def on_headers_complete(self) -> None:
         """Its head is read."""
         self._stop_timer()
+        self._is_told = True
+        self._head_bytes = 0
         self._count(len(self.url) + sum(len(name) + len(value) for name, value in self.headers))
         if not self._refused:
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Passes a piece of its body on."""
+        self._is_told = True
         if not self._refused:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """It has ended."""
+        self._is_told = True
         if not self._refused:
             super().on_message_complete()
 

@@ -8,10 +8,9 @@ looks twice a second whether it is back, so that nobody but the first few pays f
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import psycopg
@@ -19,7 +18,7 @@ import structlog
 from psycopg.errors import QueryCanceled
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from app.api.pools import Connection, DeadlineExceededError, lent
+from app.api.pools import Connection, DeadlineExceededError, deadline, lent
 from app.api.queries import LSN
 
 READ_SECONDS = 3.0
@@ -30,8 +29,10 @@ CATCH_UP_STEP_SECONDS = 0.005
 KNOWN_LAGGARD_SECONDS = 0.2
 """A replica that was further behind than this when last looked at is not waited for."""
 
+FULL = (PoolTimeout, TooManyRequests)
+"""None of this process's connections is to be had: whether the source is well, its watch tells."""
 # A source that answers so is passed over: the next one may well answer.
-FAILURES = (psycopg.OperationalError, PoolTimeout, PoolClosed, TooManyRequests, OSError)
+FAILURES = (psycopg.OperationalError, PoolClosed, OSError, *FULL)
 
 _log = structlog.get_logger("replicas")
 
@@ -39,9 +40,16 @@ _log = structlog.get_logger("replicas")
 class Source:
     """The primary or a replica: its pool and what is known of it."""
 
-    def __init__(self, name: str, pool: AsyncConnectionPool[Connection]) -> None:
+    def __init__(
+        self,
+        name: str,
+        pool: AsyncConnectionPool[Connection],
+        connect: Callable[[], Awaitable[Connection]],
+    ) -> None:
         self.name = name
         self.pool = pool
+        self._connect = connect
+        self._watching: Connection | None = None
         self.in_flight = 0
         self.lsn = 0
         """The newest LSN that it was seen at."""
@@ -86,8 +94,46 @@ class Source:
         self.lsn = max(self.lsn, lsn)
         return lsn
 
+    async def watch(self) -> int:
+        """Returns the LSN that it is at now.
+
+        On a connection of its own: that those of the pool are all in use says nothing about the source.
+        """
+        conn = self._watching
+        if conn is not None:
+            try:
+                return await self._ask(conn)
+            except DeadlineExceededError:
+                raise
+            except psycopg.OperationalError:
+                pass  # it may be back already
+        async with asyncio.timeout(WATCH_CALL_SECONDS):
+            self._watching = await self._connect()
+        lsn = await self._ask(self._watching)
+        if conn is not None or self.status == "down":
+            await self.pool.drain()  # those that are idle there have died as well
+        return lsn
+
+    async def end_watch(self) -> None:
+        """Lets go of the watch's connection."""
+        if self._watching is not None:
+            await self._watching.close()
+            self._watching = None
+
+    async def _ask(self, conn: Connection) -> int:
+        try:
+            with deadline(conn, seconds=WATCH_CALL_SECONDS):
+                lsn: int = await _value(await conn.execute(LSN))
+        except BaseException:
+            await self.end_watch()
+            raise
+        self.lsn = max(self.lsn, lsn)
+        return lsn
+
     def failed(self, error: BaseException) -> None:
         """Notes that it did not answer; told once."""
+        if isinstance(error, FULL):
+            return
         if self.status != "down":
             _log.warning("passed over until it answers again", source=self.name, error=_line(error))
         self.status = "down"
@@ -123,6 +169,8 @@ class ReadRouter:
         for watch in self._watches:
             watch.cancel()
         await asyncio.gather(*self._watches, return_exceptions=True)
+        for source in (self.primary, *self.replicas):
+            await source.end_watch()
 
     async def read(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
@@ -148,9 +196,11 @@ class ReadRouter:
                 return value, lsn
         return await self._read_primary(statement, arguments, floor=floor)
 
-    async def read_newest(self, statement: bytes, arguments: Mapping[str, Any]) -> tuple[str | None, int]:
-        """The same as the primary knows it; while that is away, as a replica does."""
-        return await self._read_primary(statement, arguments, floor=0)
+    async def read_newest(
+        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int = 0
+    ) -> tuple[str | None, int]:
+        """The same as the primary knows it; while that is away, as a replica does that includes the floor."""
+        return await self._read_primary(statement, arguments, floor=floor)
 
     async def _read_primary(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
@@ -158,9 +208,12 @@ class ReadRouter:
         # One that is known to be away is asked last, since each who asks would wait two seconds for a
         # connection; but that something does not exist it has to be given the chance to deny.
         is_away = self.primary.status == "down"
-        answer = await self._read_replica(statement, arguments, floor=floor) if is_away else None
-        if answer is not None and answer[0] is not None:
-            return answer
+        answer = None
+        if is_away:
+            up = [replica for replica in self.replicas if replica.status != "down"]
+            answer = await self._read_replica(up, statement, arguments, floor=floor)
+            if answer is not None and answer[0] is not None:
+                return answer
         try:
             return await self.primary.run(statement, arguments)
         except QueryCanceled:
@@ -168,20 +221,25 @@ class ReadRouter:
         except FAILURES as error:
             self.primary.failed(error)
             if not is_away:
-                answer = await self._read_replica(statement, arguments, floor=floor)
+                answer = await self._read_replica(self.replicas, statement, arguments, floor=floor)
             if answer is None:
                 raise
             return answer
 
+    @staticmethod
     async def _read_replica(
-        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
+        replicas: Sequence[Source], statement: bytes, arguments: Mapping[str, Any], *, floor: int
     ) -> tuple[str | None, int] | None:
         """Returns what the freshest replica that answers says, late or not, if it includes the floor."""
-        for replica in sorted(self.replicas, key=lambda each: (each.status == "down", each.lag_seconds)):
-            with contextlib.suppress(*FAILURES):
+        for replica in sorted(replicas, key=lambda each: (each.status == "down", each.lag_seconds)):
+            try:
                 value, lsn = await replica.run(statement, arguments)
-                if lsn >= floor:
-                    return value, lsn
+            except QueryCanceled:
+                raise  # no other would be faster
+            except FAILURES:
+                continue
+            if lsn >= floor:
+                return value, lsn
         return None
 
     def _candidates(self, floor: int) -> Iterator[Source]:
@@ -198,15 +256,18 @@ class ReadRouter:
         give_up_at = time.monotonic() + CATCH_UP_SECONDS
         while time.monotonic() < give_up_at:
             await asyncio.sleep(CATCH_UP_STEP_SECONDS)
-            if await replica.look(seconds=CATCH_UP_SECONDS) >= floor:
-                return True
+            try:
+                if await replica.look(seconds=CATCH_UP_SECONDS) >= floor:
+                    return True
+            except DeadlineExceededError:
+                return False  # slow, not dead
         return False
 
     async def _watch(self, source: Source) -> None:
         while True:
             began = time.monotonic()
             try:
-                lsn = await source.look(seconds=WATCH_CALL_SECONDS)
+                lsn = await source.watch()
             except FAILURES as error:
                 source.failed(error)
                 source.latency_seconds = None

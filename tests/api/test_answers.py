@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import httpx
 import pytest
 
-from tests.support.api import RunningApi
+from tests.support.api import CALL_SECONDS, RunningApi
 
 NO_JOB = "/v1/jobs/0195ed8e-4a01-7d42-8f39-2b1c5d6e7f80"
 
@@ -133,3 +135,13 @@ def test_an_id_that_is_none_is_named(client: httpx.Client) -> None:
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["field"] == "path.job_id"
+
+
+@pytest.mark.parametrize("piece", [b"a: b\r\n", b"a"], ids=["many", "one without an end"])
+def test_what_follows_a_body_is_bounded(api: RunningApi, piece: bytes) -> None:
+    """Nobody waits for trailers, and no key is needed to send them."""
+    head = b"POST /health/live HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n"
+    with socket.create_connection(("127.0.0.1", api.port), timeout=CALL_SECONDS) as line:
+        line.sendall(head)
+        with pytest.raises(ConnectionError):  # shut by the server
+            line.sendall(piece * (100_000_000 // len(piece)))

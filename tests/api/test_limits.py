@@ -216,6 +216,18 @@ async def test_a_server_that_forgot_the_script_has_begun_anew(redis_server: Redi
             await until(lambda: client.get(SINCE) != "1")
 
 
+async def test_who_is_held_is_let_go_on_when_the_memory_settles(redis_server: Redis) -> None:
+    """What is to be waited for has come: who still waits for it would take the whole loop for himself."""
+    async with limiter(redis_server, limits()) as one:
+        now = time.monotonic()
+        one._go_alone(now, hold_seconds=60)
+        one.shared_at = now + 60  # the script says that others have admitted alone
+        one._released.set()  # by the beat
+        (decision,) = await ask(one, 1)
+        assert decision.admitted
+        assert time.monotonic() < now + 30
+
+
 async def test_without_redis(redis_server: Redis) -> None:
     one = Limiter(limits(client=Limit(SLOW, 40)), None, node_id="one", processes=4)
     await one.open()

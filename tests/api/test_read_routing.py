@@ -10,20 +10,22 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import httpx
 import msgspec
 import psycopg
+import psycopg_pool
 import pytest
 import structlog
 
 from app.api.config import ApiSettings
 from app.api.database import Database
 from app.api.errors import problem_of
-from app.api.replicas import READ_SECONDS
+from app.api.pools import lent
+from app.api.replicas import READ_SECONDS, WATCH_CALL_SECONDS, WATCH_SECONDS
 from app.cluster import Cluster
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api import RunningApi
@@ -35,6 +37,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.direct]
 
 TOKEN = "X-Consistency-Token"
 DELAY = "2s"
+MANY = 20
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +214,27 @@ def test_reads_go_to_replicas(topology: Topology, api: RunningApi) -> None:
     assert {answer.status_code for answer in answers} == {200}
 
 
+def test_a_key_that_is_revoked_is_so_on_a_replica_too_that_is_late(
+    topology: Topology, api: RunningApi
+) -> None:
+    """While the primary's door is shut: a replica that lacks a change that was heard of does not do."""
+    with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+        row = conn.execute(
+            "select key_id, api_key from scheduler.create_api_key('leaver', '{read}')"
+        ).fetchone()
+        assert row is not None
+        key_id, secret = row
+        topology.wait_until_replayed()
+        client = api.client(None, headers={"Authorization": f"Bearer {secret}"})
+        assert client.get("/v1/queues").status_code == 200
+        floors = api.app.cache.floors
+        before = floors.floor_of(("keys",))
+        with late(topology, 0, 1), closed(topology):
+            conn.execute("select scheduler.revoke_api_key(%s)", [key_id])
+            wait_until(lambda: floors.floor_of(("keys",)) > before, "it is heard of")
+            assert client.get("/v1/queues").status_code != 200
+
+
 def test_a_killed_replica_costs_no_answer(topology: Topology, api: RunningApi) -> None:
     paths = [enqueue(api.client())[0], "/v1/jobs", "/v1/executions?limit=5"]
     topology.wait_until_replayed()
@@ -257,6 +281,37 @@ async def test_a_read_that_takes_too_long_puts_no_source_to_blame(settings: ApiS
         assert time.monotonic() - began < 3 * READ_SECONDS  # one replica and the primary were asked
         assert problem_of(error.value).slug == "database-too-slow"
         assert {source.status for source in sources} == {"up"}
+
+
+async def test_a_pool_that_is_all_in_use_says_nothing_about_its_source(settings: ApiSettings) -> None:
+    database = Database(msgspec.structs.replace(settings, replicas=()))
+    primary = database.primary
+    async with database.opened(), AsyncExitStack() as stack:
+        await until(lambda: primary.status == "up")
+        for _ in range(settings.pool_size):
+            await stack.enter_async_context(lent(primary.pool, seconds=30))
+        with pytest.raises(psycopg_pool.PoolTimeout):
+            await database.router.read(b"select 'x'", {}, floor=0)
+        assert primary.status == "up"
+        assert primary.silent_seconds < WATCH_SECONDS + WATCH_CALL_SECONDS
+
+
+async def test_a_pooler_that_was_replaced_is_found_at_once(topology: Topology, settings: ApiSettings) -> None:
+    """What is idle in the pool died with it, and is not to be met one by one."""
+    database = Database(msgspec.structs.replace(settings, replicas=(), pool_size=MANY))
+    primary = database.primary
+    async with database.opened():
+        await until(lambda: primary.status == "up")
+        async with AsyncExitStack() as stack:
+            for _ in range(MANY):
+                await stack.enter_async_context(lent(primary.pool, seconds=30))
+        topology.pooler.kill()
+        topology.pooler.restart()
+        restarted_at = time.monotonic()
+        await until(lambda: time.monotonic() - primary.silent_seconds > restarted_at)
+        assert time.monotonic() - restarted_at < MANY * WATCH_SECONDS / 2
+        for _ in range(MANY):
+            assert await database.router.read(b"select 'x'", {}, floor=0)
 
 
 async def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, settings: ApiSettings) -> None:
