@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from app.cluster import Cluster
@@ -21,8 +22,12 @@ def worker_child(
         arguments += ["--allow-command"]  # for the sample's; in a database of somebody's it is his to say
     if not is_given(environ, "PGTICK_HANDLERS"):
         arguments += ["--handlers", SAMPLE_HANDLERS]
-    own, port = dict(environ), load_settings(environ).metrics_port
+    own, settings = dict(environ), load_settings(environ)
+    port = settings.metrics_port
     if port is not None and port.isdecimal():
         own["PGTICK_METRICS_PORT"] = str(int(port) + 1)  # the ticker listens on the one that is set
         say(f"metrics    of the ticker at port {port}, of the worker at port {own['PGTICK_METRICS_PORT']}")
-    return Child("worker", arguments, own, log, say)
+    child = Child("worker", arguments, own, log, say)
+    with suppress(ValueError):
+        child.grace_seconds = float(settings.grace_seconds)
+    return child
