@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: install Python 3.11 or newer"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "$$($(PYTHON) --version) is too old: make PYTHON=python3.11 (or newer)"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv \
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv \
 		|| { echo "python3 has no venv module: apt-get install python3-venv"; exit 1; }
 	@echo "installing into .venv (once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'

@@ -33,7 +33,7 @@ def _job_lines(job: JobChange) -> Iterator[str]:
     for change in job.changes:
         before, after = _show(change.field, change.before), _show(change.field, change.after)
         managers = _managers(change.before), _managers(change.after)
-        if job.action == "updated" and change.field == "tags" and managers[0] != managers[1]:
+        if job.action in ("updated", "deleted") and change.field == "tags" and managers[0] != managers[1]:
             yield f"    managed by: {managers[0]} -> {managers[1]}"
         if job.action == "updated" and before != after:
             yield f"    {change.field}: {before} -> {after}"

@@ -128,7 +128,10 @@ class _Sync:
             _change(spec.name, before.get(spec.name), after[spec.name], warnings[spec.name]) for spec in done
         ]
         if prune:
-            jobs += [JobChange(name, "deleted") for name in orphans]
+            jobs += [
+                JobChange(name, "deleted", (FieldChange("tags", before[name]["tags"], None),))
+                for name in orphans
+            ]
         return Report(tuple(jobs), dry_run, () if prune else tuple(orphans))
 
     def _definitions(self, names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_AFTER_SECONDS = 60.0
-STOP_SECONDS = 40.0  # longer than the grace time that a worker gives its executions
+STOP_SECONDS = 20.0  # beyond the grace that a process gives what it is at
 LOG_LIMIT_BYTES = 10_000_000
 
 
@@ -31,6 +31,8 @@ class Child:
     say: Callable[[str], None]
     descriptors: tuple[int, ...] = ()
     """What is passed on to it, such as a listening socket: it stays open while the child is started again."""
+    grace_seconds: float = 0.0
+    """How long what it is at may take to end when it stops, as its own settings say."""
     _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
     _read_to: int = field(default=0, init=False)
     _told: str = field(default="", init=False)
@@ -83,7 +85,7 @@ class Child:
         if self._process is None:
             return
         self._process.terminate()
-        give_up_at = time.monotonic() + STOP_SECONDS
+        give_up_at = time.monotonic() + self.grace_seconds + STOP_SECONDS
         while self._process.poll() is None:
             if hurry.wait(0.05) or time.monotonic() > give_up_at:
                 self.say(f"killing the {self.name}")

@@ -54,7 +54,8 @@ class LocalApi:
             login = cluster.conninfo(dbname=localdb.DATABASE, user="pgtick_api")
             own["DB_WRITE_CONNECTION_STRING"] = login
         arguments = ["app", "api", "--fd", str(self._descriptor)]
-        return Child("api", arguments, own, log, self._say, (self._descriptor,))
+        grace = self._settings.drain_seconds
+        return Child("api", arguments, own, log, self._say, (self._descriptor,), grace_seconds=grace)
 
     def tell(self) -> None:
         """Says where it is, and how to call it."""

@@ -22,7 +22,12 @@ def jobs() -> None:
 @jobs.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Show what would change, and write nothing.")
-@click.option("--prune", is_flag=True, help="Delete jobs that this file made and no longer names.")
+@click.option(
+    "--prune",
+    is_flag=True,
+    help="Delete jobs that this file made and no longer names. It is known by its `name:`, or else by "
+    "FOLDER/FILE alone: give each file a name where several share a database.",
+)
 @click.option("--take-over", is_flag=True, help="Make the jobs that it names its own, whoever made them.")
 def apply(file: Path, *, dry_run: bool, prune: bool, take_over: bool) -> None:
     """Create and update the jobs of a YAML FILE: all of them, or none if anything in it is wrong."""

@@ -16,16 +16,16 @@ from psycopg.conninfo import conninfo_to_dict
 from app import localdb
 from app.cli._up_api import LocalApi
 from app.cli._up_redis import redis_children
+from app.cli._up_worker import worker_child
 from app.cli.processes import process_environment
 from app.cluster import SUPERUSER, Cluster
 from app.db import connect, direct_conninfo, write_conninfo
 from app.echo import Echo
 from app.follow import Follower
-from app.settings import is_given, load_settings
+from app.settings import load_settings
 from app.supervisor import Child
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SAMPLE_HANDLERS = "examples.handlers"
 ECHO_PORT = 7483  # as examples/jobs.yaml says
 CHECK_SECONDS = 0.1
 
@@ -112,15 +112,10 @@ def _run(
         _apply_sample(cluster, echo, terminal)
     logs = localdb.home() / "logs"
     logs.mkdir(mode=0o700, parents=True, exist_ok=True)
-    worker = ["workers", "worker"]
-    if cluster is not None and not is_given(environ, "PGTICK_ALLOW_COMMAND"):
-        worker += ["--allow-command"]  # for the sample's; in a database of somebody's it is his to say
-    if not is_given(environ, "PGTICK_HANDLERS"):
-        worker += ["--handlers", SAMPLE_HANDLERS]
     children = [
         *redis_children(load_settings(os.environ), environ, logs / "valkey.log", terminal.say),
         Child("ticker", ["workers", "ticker"], environ, logs / "ticker.log", terminal.say),
-        Child("worker", worker, environ, logs / "worker.log", terminal.say),
+        worker_child(cluster, environ, logs / "worker.log", terminal.say),
         api.child(cluster, environ, logs / "api.log"),
     ]
     api.tell()

@@ -142,11 +142,11 @@ def _apscheduler(cluster: Cluster, schedules: int) -> list[float]:
             command, env=Contestant.environ(conninfo, RIVALS_WAITED=str(path)), cwd=ROOT
         )
         try:
-            _wait_for_minute()
+            minute = _wait_for_minute()
         finally:
             process.terminate()
             process.wait()
-        return _complete("APScheduler", [float(line) for line in path.read_text().splitlines()], schedules)
+        return _complete("APScheduler", _late_ms(path.read_text(), minute), schedules)
 
 
 def _wait_for_minute() -> int:
@@ -154,6 +154,11 @@ def _wait_for_minute() -> int:
     minute = -(-int(time.time() + LEAD_SECONDS) // 60) * 60
     time.sleep(minute + WAIT_SECONDS - time.time())
     return minute
+
+
+def _late_ms(noted: str, minute: int) -> list[float]:
+    """How late each of the noted times is; fires of a minute before it are there as well."""
+    return [(at - minute) * 1000 for at in map(float, noted.splitlines()) if at >= minute]
 
 
 def _complete(name: str, late: list[float], schedules: int) -> list[float]:

@@ -76,7 +76,8 @@ def test_apply(pgtick: Pgtick, file: Path, db: Connection[Any]) -> None:
     assert pgtick("jobs", "apply", str(file)).out == "0 created, 0 updated, 2 unchanged, 0 deleted\n"
     file.write_text(JOBS.replace("manual", "other"))
     assert "--prune deletes it" in pgtick("jobs", "apply", str(file)).out
-    assert "- manual" in pgtick("jobs", "apply", str(file), "--prune").out
+    mark = f"file:{file.parent.name}/{file.name}"
+    assert f"- manual\n    managed by: {mark} -> none\n" in pgtick("jobs", "apply", str(file), "--prune").out
     assert set(jobs_of(db)) == {"nightly", "other"}
 
 

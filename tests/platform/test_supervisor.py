@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from app import supervisor
+from app.cli._up_worker import worker_child
 from app.supervisor import Child
 from tests.support.cli import environment
 
@@ -33,6 +35,18 @@ time.sleep(60)
 """
 
 
+BUSY = """
+import signal, sys, time
+def leave(*_):
+    time.sleep(1.5)
+    print("done", flush=True)
+    sys.exit()
+signal.signal(signal.SIGTERM, leave)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
 class Family:
     """A child made of a module's text, and what was said of it."""
 
@@ -50,6 +64,13 @@ class Family:
         while len(self.said) < lines:
             self.child.check()
             assert time.monotonic() < give_up_at, self.said
+
+    def check_until_ready(self) -> None:
+        """Looks after the child until it says so."""
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while not (self.log.exists() and self.log.read_text() == "ready\n"):
+            self.child.check()
+            assert time.monotonic() < give_up_at
 
 
 @pytest.fixture
@@ -83,9 +104,22 @@ def test_one_that_dies_is_started_again_later_each_time(tmp_path: Path, hurry: t
 
 def test_one_that_does_not_stop_is_killed(tmp_path: Path, hurry: threading.Event) -> None:
     family = Family(tmp_path, STUBBORN)
-    give_up_at = time.monotonic() + PATIENCE_SECONDS
-    while not (family.log.exists() and family.log.read_text() == "ready\n"):
-        family.child.check()
-        assert time.monotonic() < give_up_at
+    family.check_until_ready()
     family.child.stop(hurry=hurry)
     assert family.said == ["killing the child"]
+
+
+def test_one_that_needs_its_grace_is_not_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "STOP_SECONDS", 0.1)
+    family = Family(tmp_path, BUSY)
+    family.child.grace_seconds = 20.0
+    family.check_until_ready()
+    family.child.stop(hurry=threading.Event())
+    assert (family.said, family.log.read_text()) == ([], "ready\ndone\n")
+
+
+def test_the_worker_has_the_grace_that_is_set(tmp_path: Path) -> None:
+    for given, seconds in (({}, 30.0), ({"PGTICK_GRACE_SECONDS": "600"}, 600.0)):
+        assert worker_child(None, given, tmp_path / "log", print).grace_seconds == seconds
+    refused = {"PGTICK_GRACE_SECONDS": "long", "PGTICK_METRICS_PORT": "http"}
+    assert worker_child(None, refused, tmp_path / "log", print).environ == refused

@@ -220,6 +220,17 @@ def test_a_given_database_gets_no_samples(start_up: Callable[..., Up], empty_dat
         assert conn.execute("select count(*) from scheduler.jobs").fetchone() == (0,)
 
 
+def test_ticker_and_worker_tell_their_metrics(start_up: Callable[..., Up], empty_database: Database) -> None:
+    port = free_port()
+    up = start_up(DB_WRITE_CONNECTION_STRING=empty_database.dsn(), PGTICK_METRICS_PORT=str(port))
+    up.wait_for(lambda said: "\nrunning " in said)
+    for place, metric in ((port, "ticker_active"), (port + 1, "worker_active_attempts")):
+        wait_until(partial(accepts, place), f"somebody tells {metric}")
+        assert f"\n{metric}" in httpx.get(f"http://127.0.0.1:{place}/metrics").text
+    assert f"of the ticker at port {port}, of the worker at port {port + 1}" in up.said
+    assert " died " not in up.stop()
+
+
 def test_a_port_that_was_named_and_is_taken_is_one_line(server_folder: Path) -> None:
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))

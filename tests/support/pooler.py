@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
+import subprocess
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -12,11 +14,28 @@ import psycopg
 import pytest
 
 from app.account import server_account
+from app.cli.psql import find_psql
 from app.cluster import Cluster
 from tests.support.program import Program, accepts, free_port
 
 SHIPPED = Path(__file__).resolve().parents[2] / "pgbouncer.ini"
 ADMIN = "postgres"
+
+
+def make_userlist(cluster: Cluster, folder: Path) -> Path:
+    """Writes the server's logins into userlist.txt, by the command that a comment of pgbouncer.ini tells."""
+    found = re.search(r"^;; +(psql (?:.*\\\n;;)*.*userlist\.txt)$", SHIPPED.read_text(), re.MULTILINE)
+    assert found
+    environ = {
+        "PATH": f"{Path(find_psql()).parent}:{os.environ['PATH']}",
+        "PGHOST": "127.0.0.1",
+        "PGPORT": str(cluster.port),
+        "PGUSER": ADMIN,
+        "PGPASSWORD": cluster.password(ADMIN),
+    }
+    command = found[1].replace("\n;;", "\n")
+    subprocess.run(["sh", "-ec", command], cwd=folder, env=environ, check=True)
+    return folder / "userlist.txt"
 
 
 class Pooler:
@@ -27,20 +46,15 @@ class Pooler:
         self._cluster = cluster
         self._ini = folder / "pgbouncer.ini"
         self.port = free_port()
-        # As pgbouncer.ini says it: the secrets as the server keeps them.
-        users = (
-            'select format(\'"%s" "%s"\', rolname, rolpassword) from pg_authid where rolpassword is not null'
-        )
-        with psycopg.connect(cluster.conninfo()) as conn:
-            lines = [row[0] for row in conn.execute(users).fetchall()]
-        userlist = folder / "userlist.txt"
-        userlist.write_text("\n".join(lines) + "\n")
+        userlist = make_userlist(cluster, folder)
         # Everything that is not about this machine stays as shipped.
         self._config = ConfigParser(interpolation=None)
         self._config.read(SHIPPED)
         own = {
             "listen_port": str(self.port),
             "auth_file": str(userlist),
+            "pidfile": "",
+            "logfile": "",
             "admin_users": ADMIN,
             "min_pool_size": "0",
             "max_db_connections": "0",

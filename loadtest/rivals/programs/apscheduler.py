@@ -16,9 +16,9 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 
 def fire() -> None:
-    """Note how many milliseconds the minute is old."""
+    """Note the time."""
     with Path(os.environ["RIVALS_WAITED"]).open("a") as file:
-        file.write(f"{time.time() % 60 * 1000}\n")
+        file.write(f"{time.time()}\n")
 
 
 def main(count: int, seconds: float) -> None:
