@@ -184,6 +184,23 @@ def test_what_a_silent_worker_held_is_found_at_once(held: Held) -> None:
     assert held.claim() == made
 
 
+def test_what_has_expired_is_left_to_the_reaper(held: Held) -> None:
+    """The index of what may expire is as full of dead entries."""
+    ended = "select count(*)::int from scheduler.executions where status = 'expired'"
+    held.enqueue(expires_after="1 second")
+    held.at(2)
+    assert held.claim() == []
+    assert value(held.conn, ended) == 1
+    held.work()
+    held.enqueue(expires_after="1 second")
+    held.at(4)
+    assert held.is_bounded
+    assert held.claim() == []
+    assert value(held.conn, ended) == 1
+    held.conn.execute("select scheduler.reap()")
+    assert value(held.conn, ended) == 2
+
+
 def test_filters_hide_nothing_from_others(held: Held) -> None:
     """What others may claim lies in front: so the bound stays there."""
     others = held.enqueue(job_type="http", target="http://example.org")
