@@ -20,8 +20,7 @@ as $$
 --
 -- A shard that makes it wait is left for the next call, so that the others are not held up.
 -- Locks: its advisory lock; as set_back(); running rows, SKIP LOCKED. Writes: running, waiting,
--- history, rollups; every five seconds the mark that a ticker came by; workers after a clock was
--- set back.
+-- history, rollups; every five seconds the mark that a ticker came by; as set_back().
 declare
     v_now constant timestamptz := scheduler.now();
     v_due constant timestamptz := v_now - case

@@ -231,6 +231,17 @@ def test_a_sweep_that_does_not_end_hides_nothing(held: Held) -> None:
         assert seen in made
 
 
+def test_a_clock_that_is_set_back_hides_nothing_for_long(held: Held) -> None:
+    held.work()
+    assert held.is_bounded
+    held.conn.execute("update scheduler_internal.claim_sweeps set next_at = next_at + interval '1 hour'")
+    held.at(-3600)
+    made = held.enqueue()
+    assert held.claim() == []
+    held.conn.execute("select scheduler.reap()")
+    assert held.claim() == made
+
+
 def test_it_ends_with_the_dead_rows(held: Held) -> None:
     held.work()
     held.holder.execute("rollback")
