@@ -12,9 +12,9 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 as $$
--- Moves executions of a worker from running to waiting. The attempt number is not taken back (it is
--- the fence) but does not count against max_attempts. What was to be cancelled is not run again: it
--- ends here.
+-- Moves executions of a worker from running to waiting, at once (also where the clock was set back:
+-- what ran was due). The attempt number is not taken back (it is the fence) but does not count
+-- against max_attempts. What was to be cancelled is not run again: it ends here.
 -- Locks, Writes: running, cancel_requests, waiting; history, dedup_keys, rollups for cancelled
 -- ones. Returns how many there were.
 declare
@@ -38,10 +38,10 @@ begin
             (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
              job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
              dedup_key, traceparent, target, payload, policy)
-        select g.shard, g.attempt, g.execution_id, g.run_at, g.created_at, g.fire_at, g.expires_at,
-               g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes, g.origin,
-               g.exclusive, g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent, g.target,
-               g.payload, g.policy
+        select g.shard, g.attempt, g.execution_id, least(g.run_at, v_now), g.created_at, g.fire_at,
+               g.expires_at, g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes,
+               g.origin, g.exclusive, g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent,
+               g.target, g.payload, g.policy
         from gone g
     )
     select count(*), array_agg(x.execution_id) filter (where x.is_unwanted),

@@ -15,7 +15,8 @@ set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 -- Lets the held fire of each of these jobs go, unless something of the job still is in its way, or
--- somebody is about to cancel it: he may be long about it, so that is left to the next reap().
+-- somebody is about to cancel it: he may be long about it, so that is left to the next reap(). One
+-- that is to be cancelled is left to settle_cancels(): the fire that replaces it is held beside it.
 -- Locks: held rows, SKIP LOCKED. Writes: waiting. Returns how many were let go.
 declare
     v_count bigint;
@@ -34,6 +35,9 @@ begin
               select from scheduler_internal.waiting o
               where o.shard = release_held.shard and o.job_id = w.job_id and o.fire_at is not null
                 and o.origin = 'f' and o.run_at < 'infinity')
+          and not exists (
+              select from scheduler_internal.cancel_requests c
+              where c.shard = release_held.shard and c.execution_id = w.execution_id)
         for update of w skip locked));
     get diagnostics v_count = row_count;
     return v_count;

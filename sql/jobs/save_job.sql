@@ -23,12 +23,12 @@ declare
     v_definition scheduler_internal.job_definition;
     v_job_id uuid;
     v_taken uuid;
-    v_now timestamptz := scheduler.now();
+    v_now timestamptz;
 begin
     perform scheduler_internal.check_job_name(name);
     v_definition := scheduler_internal.check_definition(definition);
     v_job_id := scheduler_internal.new_id(
-        scheduler.get_shard_id(gen_random_uuid()), v_now);
+        scheduler.get_shard_id(gen_random_uuid()), scheduler.now());
 
     -- Two creators of one name meet at the unique key: the second waits, then finds the first's
     -- job.
@@ -57,6 +57,8 @@ begin
         end;
     end loop;
 
+    -- Not before: who had the name may have kept us waiting, and what was due then is not ours.
+    v_now := scheduler.now();
     perform scheduler_internal.check_version(0, expected_version);
     insert into scheduler_internal.jobs
         (shard, job_id, name, version, created_at, created_by, updated_at)

@@ -40,7 +40,6 @@ declare
     v_shard constant integer := scheduler_internal.check_shard(shard);
     v_now constant timestamptz := scheduler.now();
     v_until constant timestamptz := clock_timestamp() + interval '1 second';
-    v_is_over boolean := false;
     v_job_id uuid;
     v_verdicts record;
 begin
@@ -82,14 +81,13 @@ begin
                 v_shard, v_job_id, v_now, (max_fires - fired)::integer);
             fired := fired + v_verdicts.fired;
             skipped := skipped + v_verdicts.skipped;
-            v_is_over := fired >= max_fires or clock_timestamp() > v_until;
         exception
             when data_exception or integrity_constraint_violation or case_not_found then
                 perform scheduler_internal.set_aside(v_shard, v_job_id, sqlerrm);
             when lock_not_available then
                 null;
         end;
-        exit when v_is_over;
+        exit when fired >= max_fires or clock_timestamp() > v_until;
     end loop;
     -- Also where all was skipped: the rest of its herd may have been made ahead.
     perform scheduler_internal.wake_workers(v_shard, fired + skipped > 0);

@@ -8,8 +8,9 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
--- Ends attempts whose worker has fallen silent: back to wait, at once; after the third crash, or
--- where a cancel was asked for, to the end. Rows must be locked by the caller.
+-- Ends attempts whose worker has fallen silent: back to wait, at once (also where the clock was set
+-- back: what ran was due); after the third crash, or where a cancel was asked for, to the end. Rows
+-- must be locked by the caller.
 -- Counted apart, so that it waits for no finish: on a busy machine one holds the shard's row of the
 -- rollups for longer than reap() has time for a shard.
 -- Writes: running, cancel_requests, history, waiting, dedup_keys, rollups. Returns how many there
@@ -57,8 +58,8 @@ begin
             (shard, attempt, execution_id, run_at, created_at, fire_at, expires_at, job_id,
              job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
              dedup_key, traceparent, target, payload, policy)
-        select j.shard, j.attempt, j.execution_id, j.run_at, j.created_at, j.fire_at, null,
-               j.job_id, j.job_version, j.attempt_base + 1, j.rank, j.crashes + 1, j.origin,
+        select j.shard, j.attempt, j.execution_id, least(j.run_at, at), j.created_at, j.fire_at,
+               null, j.job_id, j.job_version, j.attempt_base + 1, j.rank, j.crashes + 1, j.origin,
                j.exclusive, j.queue, j.job_type, j.handler, j.dedup_key, j.traceparent, j.target,
                j.payload, j.policy
         from judged j

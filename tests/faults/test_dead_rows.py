@@ -184,6 +184,23 @@ def test_what_a_silent_worker_held_is_found_at_once(held: Held) -> None:
     assert held.claim() == made
 
 
+def test_what_has_expired_is_left_to_the_reaper(held: Held) -> None:
+    """The index of what may expire is as full of dead entries."""
+    ended = "select count(*)::int from scheduler.executions where status = 'expired'"
+    held.enqueue(expires_after="1 second")
+    held.at(2)
+    assert held.claim() == []
+    assert value(held.conn, ended) == 1
+    held.work()
+    held.enqueue(expires_after="1 second")
+    held.at(4)
+    assert held.is_bounded
+    assert held.claim() == []
+    assert value(held.conn, ended) == 1
+    held.conn.execute("select scheduler.reap()")
+    assert value(held.conn, ended) == 2
+
+
 def test_filters_hide_nothing_from_others(held: Held) -> None:
     """What others may claim lies in front: so the bound stays there."""
     others = held.enqueue(job_type="http", target="http://example.org")
@@ -212,6 +229,17 @@ def test_a_sweep_that_does_not_end_hides_nothing(held: Held) -> None:
         assert len(rows(held.other, CLAIM, held.worker_id, 1, ["python"], SHARD)) == 1
         [seen] = held.claim()
         assert seen in made
+
+
+def test_a_clock_that_is_set_back_hides_nothing_for_long(held: Held) -> None:
+    held.work()
+    assert held.is_bounded
+    held.conn.execute("update scheduler_internal.claim_sweeps set next_at = next_at + interval '1 hour'")
+    held.at(-3600)
+    made = held.enqueue()
+    assert held.claim() == []
+    held.conn.execute("select scheduler.reap()")
+    assert held.claim() == made
 
 
 def test_it_ends_with_the_dead_rows(held: Held) -> None:

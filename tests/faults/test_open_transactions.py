@@ -122,3 +122,37 @@ def test_nobody_waits(scene: Scene, connect: Connect, deed: str, end: str) -> No
     states = {row["status"] for row in engine.select("select status from scheduler.executions")}
     assert states <= {"succeeded", "cancelled"}
     assert engine.one("select count(*) from scheduler_internal.cancel_requests") == 0
+
+
+def test_two_that_are_held_are_not_let_go_at_once(
+    db: Connection[Any], clock: Clock, connect: Connect
+) -> None:
+    """Who is about to cancel the older keeps the tick from replacing it, and then thinks better of it."""
+    engine = Engine(db, clock)
+    engine.maintain()
+    worker = engine.worker(lease="1 hour")
+    job_id = engine.job_of("* * * * *", overlap="cancel_running")
+    clock.advance(minutes=1)
+    engine.rows("tick")
+    runs = worker.claim_one()
+    clock.advance(minutes=1)
+    engine.rows("tick")
+    query = "select execution_id from scheduler.executions where run_at is null order by fire_at"
+    older = engine.one(query)
+    client = connect()
+    clock.set(clock.now, conn=client)
+    client.execute("begin")
+    client.execute(CANCEL, [older])
+    clock.advance(minutes=1)
+    engine.rows("tick")
+    client.execute("rollback")
+    assert len(engine.select(query)) == 2
+    assert worker.finish(runs, status="cancelled") == []
+    (again,) = worker.claim(10)
+    assert again["execution_id"] != older
+    engine.reap()
+    assert engine.execution(older)["status"] == "cancelled"
+    assert worker.claim(10) == []
+    assert worker.finish(again) == []
+    assert [verdict for _, verdict in engine.ledger(job_id)] == ["fired"] * 3
+    assert engine.one("select count(*) from scheduler_internal.cancel_requests") == 0

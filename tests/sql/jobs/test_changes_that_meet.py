@@ -67,3 +67,19 @@ def test_two_who_write_a_job_at_once_leave_one_schedule(db: Db, connect: Connect
     with waiting(db, second, lambda conn: value(conn, PUT_JOB, "Asia/Tokyo")):
         first.execute("commit")
     assert rows(db, "select timezone from scheduler_internal.schedules") == [("Asia/Tokyo",)]
+
+
+def test_a_job_that_waited_for_its_name_fires_nothing_from_before_it_was_made(
+    db: Db, connect: Connect
+) -> None:
+    first, second = connect(), connect()
+    first.execute("begin")
+    value(first, PUT_JOB, "UTC")
+    with waiting(db, second, lambda conn: value(conn, PUT_JOB, "UTC")):
+        begun_at = value(db, "select scheduler.now()")
+        due = "select scheduler.now() > %s + interval '1 second'"
+        wait_until(lambda: value(db, due, begun_at))
+        free_at = value(db, "select scheduler.now()")
+        first.execute("rollback")
+    query = "select next_fire_at > %s, created_at > %s, updated_at > %s from scheduler.jobs"
+    assert rows(db, query, free_at, free_at, free_at) == [(True, True, True)]

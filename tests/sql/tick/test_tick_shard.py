@@ -112,6 +112,31 @@ def test_a_tick_ends_by_time_and_the_next_goes_on(engine: Engine) -> None:
         assert 1 <= tick["fired"] <= 2
 
 
+@pytest.mark.direct
+def test_a_tick_ends_by_time_also_where_all_make_it_wait(engine: Engine, connect: Connect) -> None:
+    jobs: dict[int, list[UUID]] = {}
+    while not any(len(found) == 3 for found in jobs.values()):
+        job_id = engine.job_of("* * * * *")
+        jobs.setdefault(engine.get_shard_id(job_id=job_id), []).append(job_id)
+    (shard,) = [shard for shard, found in jobs.items() if len(found) == 3]
+    engine.db.execute("create sequence public.tries; grant usage on sequence public.tries to public")
+    skip = "v_upto := coalesce("
+    note_try = f"perform nextval('public.tries'); {skip}"
+    rewrite(engine.db, "scheduler_internal.skip_fires", skip, note_try)
+    # Three that wait so long, in place of the sixty that 50 ms would need.
+    engine.db.execute("alter function scheduler.tick_shard(integer, integer) set lock_timeout = '600ms'")
+    holder = connect()
+    holder.execute("begin")
+    holder.execute("lock table scheduler_internal.skipped_fires in share mode")
+    engine.clock.advance(hours=1)
+    (tick,) = engine.rows("tick_shard", shard=shard)
+    assert (tick["fired"], tick["skipped"]) == (0, 0)
+    assert engine.one("select last_value from public.tries") <= 2
+    holder.execute("rollback")
+    engine.rows("tick")
+    assert {job["next_fire_at"] > engine.clock.now for job in map(engine.job, jobs[shard])} == {True}
+
+
 BREAKAGES = {
     "zone": "timezone = 'Foo/Bar'",
     "zone that is late too": "timezone = 'Foo/Bar', next_fire_at = next_fire_at - interval '3 hours'",

@@ -72,6 +72,71 @@ def test_a_late_beat_before_the_reaper_keeps_everything(engine: Engine) -> None:
     assert worker.finish(claimed) == []
 
 
+def test_a_clock_that_is_set_back_keeps_no_dead_worker_alive(engine: Engine) -> None:
+    """It has one lease more, and not the hour until the clock has come again to where it was."""
+    dead, alive = engine.worker(lease="10 seconds"), engine.worker(lease="10 seconds")
+    engine.enqueued()
+    lost = dead.claim_one()
+    engine.enqueued()
+    kept = alive.claim_one()
+    engine.clock.advance(hours=-1)
+    assert engine.reap() == 0
+    engine.clock.advance(seconds=9)
+    assert alive.beat(kept) == []
+    assert engine.reap() == 0
+    engine.clock.advance(seconds=1)
+    assert engine.reap() == 1
+    assert engine.execution(kept["execution_id"])["status"] == "running"
+    assert alive.claim_one()["execution_id"] == lost["execution_id"]
+    assert alive.release(kept) == 1
+    assert alive.claim_one()["execution_id"] == kept["execution_id"]
+
+
+@pytest.mark.direct
+def test_a_worker_in_an_open_transaction_does_not_stop_the_reaper(engine: Engine, connect: Connect) -> None:
+    open_one, dead = engine.worker(lease="10 seconds"), engine.worker(lease="10 seconds")
+    engine.enqueued()
+    dead.claim_one()
+    client = connect()
+    client.execute("begin")
+    query = "select from scheduler_internal.workers where worker_id = %s for update"
+    client.execute(query, [open_one.worker_id])
+    engine.clock.advance(hours=-1)
+    assert engine.reap() == 0
+    engine.clock.advance(seconds=10)
+    assert engine.reap() == 1
+
+
+@pytest.mark.direct
+def test_a_clock_that_is_set_back_keeps_no_fire_held(engine: Engine, connect: Connect) -> None:
+    """Nor a cancel from its end; whoever has the lock."""
+    worker = engine.worker(lease="1 hour")
+    job_id = engine.job_of("* * * * *", overlap="queue_one")
+    fires = "select execution_id from scheduler.fires where job_id = %s order by fire_at"
+    engine.clock.advance(minutes=1)
+    engine.rows("tick")
+    runs = worker.claim_one()
+    cancelled = engine.enqueued()
+    waits = worker.claim_one()
+    engine.clock.advance(minutes=1)
+    client = connect()
+    engine.clock.set(engine.clock.now, conn=client)
+    client.execute("begin")
+    # It has fired and cancelled before that ended, and commits after.
+    client.execute("select from scheduler.tick()")
+    client.execute("select scheduler.cancel_execution(%s)", [cancelled])
+    worker.fail(waits)
+    worker.finish(runs)
+    client.execute("commit")
+    held = [row["execution_id"] for row in engine.select(fires, job_id)][-1]
+    assert engine.execution(held)["run_at"] is None
+    connect().execute("select pg_advisory_lock(1885828201, -2)")
+    engine.clock.advance(hours=-1)
+    engine.reap()
+    assert engine.execution(held)["run_at"] == engine.clock.now
+    assert engine.execution(cancelled)["status"] == "cancelled"
+
+
 def test_three_crashes_quarantine(engine: Engine) -> None:
     execution_id = engine.enqueued(max_attempts=100, dedup_key="poison", backoff_base="0")
     worker = engine.worker(lease="1 second")
