@@ -10,6 +10,10 @@ as $$
 -- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), prunes what
 -- belongs to nothing any more, and sums up the rollups. Where such a setting is unusable its
 -- retention is null: nothing is before that, so nothing is dropped, and health() says so.
+-- Where a partition is dropped, all others wait for the commit. So a call drops one and returns;
+-- the next days, and what is to be pruned, are left to the calls that follow. Nor does a call that
+-- has made a partition read a day of history, to know whether it may go: who lacks one meanwhile
+-- waits for it.
 -- Every ticker calls it each minute; one works, the others return at once, unless nobody has done
 -- it for ten minutes: any login may take the lock and keep it, and two at it do no harm.
 -- Where it would have to wait for longer than 200 ms (a client has made a partition and does not
@@ -24,7 +28,9 @@ declare
         scheduler_internal.retention('history_retention', '30 days');
     v_audit constant interval :=
         scheduler_internal.retention('audit_retention', '365 days');
+    v_parents constant text[] := '{history,skipped_fires,rollups,audit_log,idempotency_keys}';
     v_parent text;
+    v_made bigint := 0;
 begin
     if not pg_try_advisory_xact_lock(1885828201, -1)
        and exists (
@@ -34,21 +40,25 @@ begin
         return;
     end if;
     perform scheduler_internal.sum_totals(v_now);  -- before a day of rollups is dropped
-    foreach v_parent in array
-        '{history,skipped_fires,rollups,audit_log,idempotency_keys}'::text[]
-    loop
+    foreach v_parent in array v_parents loop
         begin
-            for v_ahead in 0..7 loop
-                perform scheduler_internal.ensure_partition(v_parent, v_today + v_ahead);
-            end loop;
+            select v_made + count(*) into v_made
+            from generate_series(0, 7) d(day)
+            where scheduler_internal.ensure_partition(v_parent, v_today + d.day);
         exception when lock_not_available then
             null;
         end;
-        perform scheduler_internal.drop_partitions(v_parent,
-            v_now - case v_parent when 'audit_log' then v_audit
-                                  when 'idempotency_keys' then interval '1 day'
-                                  else v_history end);
     end loop;
+    if v_made = 0 then
+        foreach v_parent in array v_parents loop
+            if scheduler_internal.drop_partitions(v_parent,
+                   v_now - case v_parent when 'audit_log' then v_audit
+                                         when 'idempotency_keys' then interval '1 day'
+                                         else v_history end) = 1 then
+                return;
+            end if;
+        end loop;
+    end if;
     perform scheduler_internal.drop_versions(v_now);
     delete from scheduler_internal.workers d
     where d.worker_id = any (array(
@@ -63,4 +73,5 @@ end;
 $$;
 
 comment on function scheduler.maintain() is
-    'Creates partitions ahead, drops expired ones, prunes. Called every minute by the tickers';
+    'Creates partitions ahead, drops expired ones, one a call, prunes. Called every minute by the '
+    'tickers';

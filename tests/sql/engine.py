@@ -108,6 +108,13 @@ class Engine:
         assert isinstance(execution_id, UUID)
         return execution_id
 
+    def upkeep(self) -> None:
+        """Calls maintain() as often as it makes or drops a partition, and once more."""
+        query = "select array_agg(inhrelid order by inhrelid) from pg_inherits"
+        before = None
+        while before != (before := self.one(query)):
+            self.value("maintain")
+
     def worker(self, **arguments: Any) -> Worker:
         """Returns a worker that is registered."""
         worker = Worker(self, uuid4())

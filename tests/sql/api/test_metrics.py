@@ -49,10 +49,10 @@ def test_counters_never_fall(engine: Engine) -> None:
             assert executions(engine)["http"]["succeeded"] == expected
             engine.maintain()
             assert executions(engine)["http"]["succeeded"] == expected
-            engine.maintain()
+            engine.upkeep()
         engine.clock.advance(days=4)
     engine.clock.advance(days=40)
-    engine.maintain()
+    engine.upkeep()
     assert engine.one("select count(*) from scheduler_internal.rollups") == 0
     assert executions(engine) == {"http": NONE | {"succeeded": expected}}
 

@@ -166,7 +166,7 @@ def test_answers_are_kept_for_a_day(engine: Engine) -> None:
     engine.clock.advance(minutes=1)
     answered(engine)
     engine.clock.advance(days=2)
-    engine.maintain()
+    engine.upkeep()
     days = engine.select(
         "select right(inhrelid::regclass::text, 8) as day from pg_inherits"
         " where inhparent = 'scheduler_internal.idempotency_keys'::regclass order by 1"

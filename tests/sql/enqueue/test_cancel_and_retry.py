@@ -171,7 +171,7 @@ def test_after_the_retention_nothing_is_known(engine: Engine) -> None:
     execution_id = engine.enqueued()
     worker.finish(worker.claim_one())
     engine.clock.advance(days=32)
-    engine.maintain()
+    engine.upkeep()
     with refused("P0002", "^execution .* does not exist$"):
         engine.retry_execution(execution_id=execution_id)
     with refused("P0002", "^execution .* does not exist$"):
@@ -186,15 +186,15 @@ def test_a_retry_keeps_its_day_of_history(engine: Engine) -> None:
     engine.clock.advance(days=29)
     assert engine.retry_execution(execution_id=execution_id)
     engine.clock.advance(days=29)
-    engine.maintain()
+    engine.upkeep()
     worker.beat()
     worker.finish(worker.claim_one())
     assert engine.execution(execution_id)["status"] == "succeeded"
     engine.clock.advance(days=29)
-    engine.maintain()
+    engine.upkeep()
     assert engine.execution(execution_id)["status"] == "succeeded"
     engine.clock.advance(days=2)
-    engine.maintain()
+    engine.upkeep()
     assert engine.rows("get_execution", execution_id=execution_id) == []
     assert engine.one("select count(*) from scheduler_internal.retried") == 0
 

@@ -28,7 +28,7 @@ ORPHANS = """
 
 def maintain(engine: Engine) -> None:
     """Has every shard's turn come: a minute each, all at once."""
-    engine.maintain()
+    engine.upkeep()
     engine.select(
         "select scheduler_internal.drop_versions(scheduler.now() + i * interval '1 minute')"
         " from generate_series(0, 15) i"

@@ -29,10 +29,10 @@ def test_a_week_ahead_and_a_month_back(engine: Engine) -> None:
     for parent in PARENTS:
         assert set(days(engine, parent)) >= {f"203103{day:02}" for day in range(5, 13)}
     engine.clock.advance(days=30)
-    engine.maintain()
+    engine.upkeep()
     assert days(engine, "history")[0] == "20310305"
     engine.clock.advance(days=1)
-    engine.maintain()
+    engine.upkeep()
     assert days(engine, "history")[0] == "20310306"
     assert days(engine, "audit_log")[0] <= "20310305"
     assert days(engine, "idempotency_keys")[0] == "20310404"
@@ -53,7 +53,7 @@ def test_retention_is_a_setting(engine: Engine) -> None:
     for setting in ("history_retention", "audit_retention"):
         set_retention(engine, setting, "2 days")
     engine.clock.advance(days=3)
-    engine.maintain()
+    engine.upkeep()
     for parent in PARENTS:
         assert days(engine, parent)[0] == "20310306"
 
@@ -69,7 +69,7 @@ def test_an_unusable_retention_drops_nothing(engine: Engine, setting: str, value
     engine.maintain()
     set_retention(engine, setting, value)
     engine.clock.advance(days=400)
-    engine.maintain()
+    engine.upkeep()
     kept = {"history_retention": PARENTS[:3], "audit_retention": PARENTS[3:]}[setting]
     for parent in PARENTS:
         assert ("20310305" in days(engine, parent)) == (parent in kept), parent
@@ -81,7 +81,7 @@ def test_an_unusable_retention_drops_nothing(engine: Engine, setting: str, value
     with refused("22023", "^the range begins before the history does$"):
         engine.backfill_job(job_id=job_id, from_time="2031-03-05T00:00Z", to_time=engine.clock.now)
     set_retention(engine, setting, "1 day")
-    engine.maintain()
+    engine.upkeep()
     assert "20310305" not in days(engine, kept[0])
 
 
@@ -92,10 +92,10 @@ def test_what_has_not_ended_keeps_its_day(engine: Engine) -> None:
     worker.claim_one()
     engine.maintain()
     engine.clock.advance(days=40)
-    engine.maintain()
+    engine.upkeep()
     assert "20310305" in days(engine, "history")  # it runs
     engine.clock.advance(days=160)
-    engine.maintain()
+    engine.upkeep()
     assert "20310305" in days(engine, "history")
     worker.beat()
     (claimed,) = [row for row in worker.claim(10) if row["execution_id"] == late]
@@ -111,19 +111,19 @@ def test_what_ended_late_is_kept_as_long_as_what_ended_in_time(engine: Engine) -
         worker.fail(worker.claim_one(), retry_after=timedelta(days=20))
         engine.clock.advance(days=20)
         worker.beat()
-        engine.maintain()
+        engine.upkeep()
     engine.enqueued()
     worker.finish(*worker.claim(2))
     for _ in range(30):
-        engine.maintain()
+        engine.upkeep()
         assert engine.execution(late)["status"] == "succeeded"
         engine.clock.advance(days=1)
     assert days(engine, "history")[:2] == ["20310305", "20310414"]
     engine.clock.advance(seconds=1)
-    engine.maintain()
+    engine.upkeep()
     assert days(engine, "history")[0] == "20310414"  # not yet over
     engine.clock.advance(days=1)
-    engine.maintain()
+    engine.upkeep()
     assert days(engine, "history")[0] == "20310415"
     assert engine.one("select count(*) from scheduler_internal.marks where name like 'history%%'") == 0
 
@@ -176,8 +176,51 @@ def test_a_reader_is_not_waited_for(engine: Engine, connect: Connect) -> None:
         assert engine.one("show lock_timeout") == "7s"
     assert "20310305" in days(engine, "history")
     reader.rollback()
-    engine.maintain()
+    engine.upkeep()
     assert "20310305" not in days(engine, "history")
+
+
+@pytest.mark.direct
+def test_who_drops_keeps_others_out_of_one_table_and_is_done(engine: Engine, connect: Connect) -> None:
+    """All finishes wait for who has dropped a day of history: no other is read or dropped meanwhile."""
+    engine.upkeep()
+    engine.clock.advance(days=400)
+    engine.db.execute("begin")
+    engine.maintain()
+    locked = """
+        select l.relation::regclass::text as name from pg_locks l join pg_class c on c.oid = l.relation
+        where l.pid = %s and l.mode = 'AccessExclusiveLock' and c.relkind = 'p'
+    """
+    watcher = connect()
+    pid = engine.db.info.backend_pid
+    assert watcher.execute(locked, [pid]).fetchall() == []  # it has made partitions
+    assert "20310305" in days(engine, "history")
+    engine.db.execute("commit")
+    before = days(engine, "history")
+    for dropped in (1, 2):
+        engine.db.execute("begin")
+        engine.maintain()
+        assert watcher.execute(locked, [pid]).fetchall() == [("scheduler_internal.history",)]
+        engine.db.execute("commit")
+        assert days(engine, "history") == before[dropped:]
+    engine.upkeep()
+    assert len(days(engine, "history")) == 8
+
+
+@pytest.mark.direct
+def test_where_it_cannot_look_the_rest_is_done(engine: Engine, connect: Connect) -> None:
+    """Somebody rewrites a table that says whether a day of history may go."""
+    engine.upkeep()
+    other = connect(autocommit=False)
+    other.execute("lock table scheduler_internal.waiting in access exclusive mode")
+    engine.clock.advance(days=31)
+    engine.upkeep()
+    assert f"{engine.clock.now + timedelta(days=7):%Y%m%d}" in days(engine, "history")
+    assert days(engine, "history")[0] == "20310305"
+    assert days(engine, "rollups")[0] == "20310306"
+    other.rollback()
+    engine.upkeep()
+    assert days(engine, "history")[0] == "20310306"
 
 
 @pytest.mark.direct
@@ -200,7 +243,7 @@ def test_who_keeps_the_lock_does_not_stop_the_upkeep(engine: Engine, connect: Co
 @pytest.mark.direct
 def test_two_who_drop_a_day_at_once(engine: Engine, connect: Connect) -> None:
     """The lock spares that, but where somebody else keeps it: the second finds it gone."""
-    engine.maintain()
+    engine.upkeep()
     engine.select("select scheduler_internal.ensure_partition('history', '2031-01-01')")
     connect(user="pgtick_sql").execute("select pg_advisory_lock(1885828201, -1)")
     other = connect()
