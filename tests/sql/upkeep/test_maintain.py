@@ -208,6 +208,40 @@ def test_who_drops_keeps_others_out_of_one_table_and_is_done(engine: Engine, con
 
 
 @pytest.mark.direct
+def test_a_day_that_a_reader_holds_is_not_read(engine: Engine, connect: Connect) -> None:
+    """It could not be dropped, and would be read as a whole each minute, for as long as his transaction."""
+    worker = engine.worker()
+    engine.enqueued()
+    worker.finish(worker.claim_one())
+    engine.upkeep()
+    reader = connect(autocommit=False)
+    engine.clock.advance(days=31)
+    engine.maintain()
+    query = "select from scheduler_internal.history where execution_id = scheduler_internal.id_floor(%s)"
+    for read in (engine.clock.now, engine.clock.now - timedelta(days=31)):
+        reader.execute(query, [read])  # another day: he holds the table; then that which is to go
+        with engine.db.transaction():
+            engine.maintain()
+            assert read_of_day(engine, "20310305") == 0
+        assert "20310305" in days(engine, "history")
+        reader.rollback()
+    engine.maintain()
+    assert "20310305" not in days(engine, "history")
+
+
+def read_of_day(engine: Engine, day: str) -> int:
+    """Returns how many rows and entries of a day of history this transaction has read."""
+    query = """
+        select sum(pg_stat_get_xact_tuples_returned(i))::integer from (
+            select %s::regclass::oid as i
+            union all select indexrelid from pg_index where indrelid = %s::regclass) x
+    """
+    name = f"scheduler_internal.history_{day}"
+    count: int = engine.one(query, name, name)
+    return count
+
+
+@pytest.mark.direct
 def test_where_it_cannot_look_the_rest_is_done(engine: Engine, connect: Connect) -> None:
     """Somebody rewrites a table that says whether a day of history may go."""
     engine.upkeep()
