@@ -22,7 +22,8 @@ declare
     v_far constant boolean := scheduler_internal.is_far(walked);
 begin
     perform from scheduler_internal.claim_sweeps s
-    where s.shard = note_sweep.shard and (s.next_at is null or s.next_at <= clock_timestamp())
+    where s.shard = note_sweep.shard
+      and (s.next_at is null or scheduler_internal.is_sweep_due(s.next_at))
     for update skip locked;
     if not found then
         return;
