@@ -229,7 +229,22 @@ def test_it_ends_with_the_dead_rows(held: Held) -> None:
     held.conn.execute(f"vacuum scheduler_internal.waiting_{SHARD}".encode())
     held.conn.execute(DUE, [SHARD])
     made = held.enqueue()
+    assert rows(held.conn, BOUNDS, SHARD) != []
     assert held.claim() == made
+    assert not held.is_bounded
+    assert rows(held.conn, BOUNDS, SHARD) == []  # else those of queues that are no more would stay
+
+
+def test_who_holds_a_bound_is_not_waited_for(held: Held) -> None:
+    held.work()
+    held.holder.execute("rollback")
+    held.conn.execute(f"vacuum scheduler_internal.waiting_{SHARD}".encode())
+    held.conn.execute(DUE, [SHARD])
+    made = held.enqueue()
+    held.conn.execute("set lock_timeout = '1ms'")
+    with held.other.transaction():
+        assert len(rows(held.other, BOUNDS + " for update", SHARD)) == 1
+        assert held.claim() == made
     assert not held.is_bounded
 
 
