@@ -57,6 +57,8 @@ begin
         return next;
     end loop;
     perform scheduler.stop_worker(v_worker_id);
+    -- Nobody has seen it, and with \watch 1 there would be 86,400 of them, until a day has passed.
+    delete from scheduler_internal.workers w where w.worker_id = v_worker_id;
 end;
 $$;
 
