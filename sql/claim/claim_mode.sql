@@ -15,15 +15,16 @@ begin
     where s.shard = claim_mode.shard;
     if v_next_at is null then
         return 'all';
-    elsif v_next_at > clock_timestamp() then
+    elsif not scheduler_internal.is_sweep_due(v_next_at) then
         return 'bounded';
     end if;
     perform from scheduler_internal.claim_sweeps s
-    where s.shard = claim_mode.shard and s.next_at <= clock_timestamp()
+    where s.shard = claim_mode.shard and scheduler_internal.is_sweep_due(s.next_at)
     for update skip locked;
     return case
         when found then 'sweep'
-        when v_next_at > clock_timestamp() - interval '10 seconds' then 'bounded'
+        when v_next_at between clock_timestamp() - interval '10 seconds'
+                           and clock_timestamp() then 'bounded'
         else 'all'  -- whoever sweeps does not come to an end
     end;
 end;

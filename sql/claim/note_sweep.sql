@@ -13,7 +13,7 @@ as $$
 -- the next one sweeps: nearly always the walk has marked the dead entries, as PostgreSQL does where
 -- no transaction needs them, and it is short. If it is far, too, claims begin at bounds until it is
 -- time to sweep again, so late that the sweeps of all shards take a tenth of a core at most; if it
--- is not, all is well again.
+-- is not, all is well again, and the bounds go: else those of old queues would pile up.
 --
 -- A bound is a second before the oldest row that waits, whoever may claim it: so a claim with
 -- filters hides nothing from others, nor does one that is rolled back.
@@ -22,7 +22,8 @@ declare
     v_far constant boolean := scheduler_internal.is_far(walked);
 begin
     perform from scheduler_internal.claim_sweeps s
-    where s.shard = note_sweep.shard and (s.next_at is null or s.next_at <= clock_timestamp())
+    where s.shard = note_sweep.shard
+      and (s.next_at is null or scheduler_internal.is_sweep_due(s.next_at))
     for update skip locked;
     if not found then
         return;
@@ -35,6 +36,11 @@ begin
     end
     where s.shard = note_sweep.shard;
     if not v_far then
+        delete from scheduler_internal.claim_bounds b
+        where b.ctid = any (array(
+            select x.ctid from scheduler_internal.claim_bounds x
+            where x.shard = note_sweep.shard
+            for update skip locked));
         return;
     end if;
     -- A lane in which nothing waits now begins where the next comes.

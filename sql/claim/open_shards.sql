@@ -48,7 +48,7 @@ begin
                        where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
                          and w.run_at <= at
                        limit 1))
-            when s.next_at <= clock_timestamp() then true
+            when scheduler_internal.is_sweep_due(s.next_at) then true
             else exists (
                 select from scheduler_internal.claim_bounds b
                 where b.shard = g.shard and (queues is null or b.queue = any (queues))

@@ -57,6 +57,10 @@ begin
         return next;
     end loop;
     perform scheduler.stop_worker(v_worker_id);
+    -- Of this session the last is enough: with \watch 1 there would be 86,400, until a day is over.
+    delete from scheduler_internal.workers w
+    where w.node_id = format('psql %s', pg_backend_pid()) and w.worker_id <> v_worker_id
+      and w.stopped_at is not null;
 end;
 $$;
 

@@ -8,7 +8,8 @@ as $$
 -- Whether something of this day of the history, where it was first to run, ended after a time: it
 -- may have come to that weeks later. There is no index for that, so it reads the whole day; what it
 -- finds is noted, and the day not read again before that time has come.
--- Writes: the mark of the day.
+-- Locks: as check_unheld(). Writes: the mark of the day. Raises: 55P03 where it could not be
+-- dropped.
 declare
     v_name constant text := to_char(day, '"history_"YYYYMMDD');
     v_low constant uuid := scheduler_internal.id_floor(day::timestamp at time zone 'UTC');
@@ -18,6 +19,7 @@ begin
     if exists (select from scheduler_internal.marks m where m.name = v_name and m.at > since) then
         return true;
     end if;
+    perform scheduler_internal.check_unheld(day);
     select max(h.finished_at) into v_last from scheduler_internal.history h
     where h.execution_id >= v_low and h.execution_id < v_high;
     if v_last > since then

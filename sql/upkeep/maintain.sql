@@ -10,13 +10,16 @@ as $$
 -- days; scheduler.audit_retention, default 365 days; of idempotency keys a day), prunes what
 -- belongs to nothing any more, and sums up the rollups. Where such a setting is unusable its
 -- retention is null: nothing is before that, so nothing is dropped, and health() says so.
+-- Whoever lacks a partition waits for the commit of who has made it, and everybody for that of who
+-- has dropped one. So whole days of history are read, to know whether they may go, before that, and
+-- history comes last.
 -- Every ticker calls it each minute; one works, the others return at once, unless nobody has done
 -- it for ten minutes: any login may take the lock and keep it, and two at it do no harm.
 -- Where it would have to wait for longer than 200 ms (a client has made a partition and does not
 -- commit, a long query reads one) it leaves that table for the next call; if that goes on, health()
 -- tells that it runs out of days.
 -- Locks: its advisory lock; the parents that lack a partition, SHARE UPDATE EXCLUSIVE; a dropped
--- partition's parent, exclusively and briefly.
+-- partition's parent, exclusively, from there on.
 declare
     v_now constant timestamptz := scheduler.now();
     v_today constant date := (v_now at time zone 'UTC')::date;
@@ -24,6 +27,8 @@ declare
         scheduler_internal.retention('history_retention', '30 days');
     v_audit constant interval :=
         scheduler_internal.retention('audit_retention', '365 days');
+    v_over date[];
+    v_before timestamptz;
     v_parent text;
 begin
     if not pg_try_advisory_xact_lock(1885828201, -1)
@@ -34,8 +39,9 @@ begin
         return;
     end if;
     perform scheduler_internal.sum_totals(v_now);  -- before a day of rollups is dropped
+    v_over := scheduler_internal.expired_days('history', v_now - v_history);
     foreach v_parent in array
-        '{history,skipped_fires,rollups,audit_log,idempotency_keys}'::text[]
+        '{skipped_fires,rollups,audit_log,idempotency_keys,history}'::text[]
     loop
         begin
             for v_ahead in 0..7 loop
@@ -44,10 +50,13 @@ begin
         exception when lock_not_available then
             null;
         end;
+        v_before := v_now - case v_parent when 'audit_log' then v_audit
+                                          when 'idempotency_keys' then interval '1 day'
+                                          else v_history end;
         perform scheduler_internal.drop_partitions(v_parent,
-            v_now - case v_parent when 'audit_log' then v_audit
-                                  when 'idempotency_keys' then interval '1 day'
-                                  else v_history end);
+            case v_parent when 'history' then v_over
+                          else scheduler_internal.expired_days(v_parent, v_before) end,
+            v_before);
     end loop;
     perform scheduler_internal.drop_versions(v_now);
     delete from scheduler_internal.workers d

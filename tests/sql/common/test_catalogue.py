@@ -7,6 +7,7 @@ from tests.sql.engine import Engine
 # Inlined into their callers, or called for every candidate instant by functions that have set the path.
 WITHOUT_SEARCH_PATH = {
     "scheduler_internal.is_far",
+    "scheduler_internal.is_sweep_due",
     "scheduler_internal.walked",
     "scheduler_internal.wake_workers",
     "scheduler.get_shard_id",

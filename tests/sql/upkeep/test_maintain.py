@@ -181,6 +181,78 @@ def test_a_reader_is_not_waited_for(engine: Engine, connect: Connect) -> None:
 
 
 @pytest.mark.direct
+def test_days_are_read_before_anything_is_locked(engine: Engine) -> None:
+    """All finishes wait for who has dropped a day of history, or has made one that they lack."""
+    worker = engine.worker()
+    engine.enqueued()
+    worker.finish(worker.claim_one())
+    engine.maintain()
+    engine.db.execute("create table public.held (name text); grant all on public.held to public")
+    reads = "select max(h.finished_at) into"
+    locks = """
+        insert into public.held
+        select l.relation::regclass::text from pg_catalog.pg_locks l
+        where l.pid = pg_catalog.pg_backend_pid() and l.relation is not null
+          and l.mode in ('AccessExclusiveLock', 'ShareUpdateExclusiveLock');
+        insert into public.held values ('read');
+    """
+    rewrite(engine.db, "scheduler_internal.ended_since", reads, locks + reads)
+    engine.clock.advance(days=40)
+    engine.maintain()
+    assert engine.select("select distinct name from public.held") == [{"name": "read"}]
+    assert "20310305" not in days(engine, "history")
+
+
+@pytest.mark.direct
+def test_a_day_that_a_reader_holds_is_not_read(engine: Engine, connect: Connect) -> None:
+    """It could not be dropped, and would be read as a whole each minute, for as long as his transaction."""
+    worker = engine.worker()
+    engine.enqueued()
+    worker.finish(worker.claim_one())
+    engine.maintain()
+    reader = connect(autocommit=False)
+    engine.clock.advance(days=31)
+    query = "select from scheduler_internal.history where execution_id = scheduler_internal.id_floor(%s)"
+    for read in (engine.clock.now, engine.clock.now - timedelta(days=31)):
+        reader.execute(query, [read])  # another day: he holds the table; then that which is to go
+        with engine.db.transaction():
+            engine.maintain()
+            assert read_of_day(engine, "20310305") == 0
+        assert "20310305" in days(engine, "history")
+        reader.rollback()
+    engine.maintain()
+    assert "20310305" not in days(engine, "history")
+
+
+def read_of_day(engine: Engine, day: str) -> int:
+    """Returns how many rows and entries of a day of history this transaction has read."""
+    query = """
+        select sum(pg_stat_get_xact_tuples_returned(i))::integer from (
+            select %s::regclass::oid as i
+            union all select indexrelid from pg_index where indrelid = %s::regclass) x
+    """
+    name = f"scheduler_internal.history_{day}"
+    count: int = engine.one(query, name, name)
+    return count
+
+
+@pytest.mark.direct
+def test_where_it_cannot_look_the_rest_is_done(engine: Engine, connect: Connect) -> None:
+    """Somebody rewrites a table that says whether a day of history may go."""
+    engine.maintain()
+    other = connect(autocommit=False)
+    other.execute("lock table scheduler_internal.waiting in access exclusive mode")
+    engine.clock.advance(days=31)
+    engine.maintain()
+    assert f"{engine.clock.now + timedelta(days=7):%Y%m%d}" in days(engine, "history")
+    assert days(engine, "history")[0] == "20310305"
+    assert days(engine, "rollups")[0] == "20310306"
+    other.rollback()
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310306"
+
+
+@pytest.mark.direct
 def test_who_keeps_the_lock_does_not_stop_the_upkeep(engine: Engine, connect: Connect) -> None:
     """Any login may take it, that of a SQL job too."""
     engine.maintain()

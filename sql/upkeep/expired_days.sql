@@ -1,0 +1,39 @@
+create or replace function scheduler_internal.expired_days(parent text, before timestamptz)
+returns date[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+-- The days before that of a time whose partitions may go; but one of history stays while an
+-- execution that has not ended is to go there, or one lies there that ended after that time. It
+-- may have to be read as a whole for that: so nothing that others wait for is locked meanwhile.
+-- Locks, Writes: as ended_since().
+declare
+    v_name text;
+    v_day date;
+    v_days date[] := array[]::date[];
+begin
+    for v_name in
+        -- Digits compare as their days do. No to_date(): the planner may ask it of every table in
+        -- the database before it looks which of them are partitions.
+        select right(c.relname, 8)
+        from pg_inherits i
+        join pg_class c on c.oid = i.inhrelid
+        where i.inhparent = to_regclass('scheduler_internal.' || quote_ident(parent))
+          and right(c.relname, 8) < to_char(before at time zone 'UTC', 'YYYYMMDD') collate "C"
+        order by 1
+    loop
+        v_day := to_date(v_name, 'YYYYMMDD');
+        -- In this order: what ends between the two questions is seen by the second.
+        continue when parent = 'history' and (
+            scheduler_internal.is_awaited(v_day) or scheduler_internal.ended_since(v_day, before));
+        v_days := v_days || v_day;
+    end loop;
+    return v_days;
+exception when lock_not_available then
+    return v_days;  -- a long query reads it; the next call tries again
+end;
+$$;
+
+comment on function scheduler_internal.expired_days(text, timestamptz) is
+    'The days of a table before that of a time that are to be dropped';
