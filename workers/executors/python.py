@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -18,6 +17,7 @@ from workers.executors.children import Child, ChildDiedError, ChildPool
 from workers.processes import Keeper
 from workers.registry import Context, Handler
 from workers.settings import Settings
+from workers.threads import call_in_thread
 
 _log = structlog.get_logger("python")
 
@@ -84,17 +84,10 @@ class PythonExecutor:
 
     async def _run_in_thread(self, run: Run, handler: Handler) -> Outcome:
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[dict[str, Any]] = loop.create_future()
         context = _context(run.execution, lambda value: _report_from_thread(loop, run, value))
-
-        def work() -> None:
-            frame = _call(handler, context)
-            with contextlib.suppress(RuntimeError):  # the worker has left
-                loop.call_soon_threadsafe(_settle, ended, frame)
-
         await self._threads.acquire()
+        ended = call_in_thread(lambda: _call(handler, context), name=f"handler {handler.name}")
         ended.add_done_callback(lambda _: self._threads.release())
-        threading.Thread(target=work, name=f"handler {handler.name}", daemon=True).start()
         try:
             return _outcome(await asyncio.shield(ended))
         except asyncio.CancelledError:
@@ -202,11 +195,6 @@ def _report_from_thread(loop: asyncio.AbstractEventLoop, run: Run, value: Any) -
     text = to_capped_json(value, limit_bytes=PROGRESS_BYTES)
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(run.progress, text)
-
-
-def _settle(future: asyncio.Future[dict[str, Any]], frame: dict[str, Any]) -> None:
-    if not future.done():
-        future.set_result(frame)
 
 
 def _ids(run: Run) -> dict[str, Any]:
