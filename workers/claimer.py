@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 import psycopg
 
 from workers import queries
-from workers.database import Link
+from workers.database import DeadlineExceededError, Link
 from workers.finisher import Finisher
 from workers.lease import Lease
 from workers.looper import Looper, Outage, jitter
@@ -60,6 +60,7 @@ class Claimer(Looper):
         self._handlers = handlers
         self._on_no_lease = on_no_lease
         self._pause = settings.poll_min_seconds
+        self._most = settings.concurrency
         self._may_be_more = True
         self._told: set[int | None] = set()
         self._everywhere_at = 0.0
@@ -83,7 +84,7 @@ class Claimer(Looper):
             self._may_be_more = True
             return WAIT_SECONDS
         worker_id = self._lease.worker_id
-        most = self._runner.free
+        most = min(self._runner.free, self._most)
         shard = self._choose_shard()
         try:
             async with self._link.call() as conn:
@@ -101,10 +102,14 @@ class Claimer(Looper):
                     self._order_until = time.monotonic() + ORDER_SECONDS
         except psycopg.Error as error:
             self._may_be_more = True
+            # Perhaps it was too much to send: in bytes nothing bounds a claim, and the same would fail again.
+            if isinstance(error, DeadlineExceededError):
+                self._most = max(1, most // 2)
             if error.sqlstate != NO_LEASE:
                 raise
             self._on_no_lease()
             return WAIT_SECONDS
+        self._most = min(2 * self._most, self._settings.concurrency)
         # Claimed while the worker was told to leave, or in the name of an id that is no longer ours.
         if executions and (self.stopping or worker_id != self._lease.worker_id):
             held = [(execution.execution_id, execution.attempt) for execution in executions]

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 
 from workers import metrics, queries
-from workers.database import Link, describe, may_pass
+from workers.database import DeadlineExceededError, Link, describe, may_pass
 from workers.documents import to_json
 from workers.executions import Outcome, Run, failed
 from workers.lease import Lease
@@ -47,6 +47,7 @@ class Finisher(Looper):
         self._forget = forget
         self._is_busy = is_busy
         self._on_room = on_room
+        self._most = MAX_BATCH
         self._ended: deque[tuple[Run, Outcome]] = deque()
         self._unbegun: list[Run] = []
         self._empty = asyncio.Event()
@@ -100,17 +101,20 @@ class Finisher(Looper):
     async def _finish(self) -> None:
         worker_id = self._lease.worker_id
         # They stay in the queue until the database has them; new ones only come in behind.
-        batch = list(islice(self._ended, MAX_BATCH))
+        batch = list(islice(self._ended, self._most))
         try:
             async with self._link.call() as conn:
                 stale = await queries.finish(
                     conn, worker_id=worker_id, endings=[_ending(*item) for item in batch]
                 )
         except psycopg.Error as error:
+            if isinstance(error, DeadlineExceededError):  # perhaps it was too much to send
+                self._most = max(1, len(batch) // 2)
             if may_pass(error):
                 raise
             await self._find_culprit(batch)
             return
+        self._most = min(2 * self._most, MAX_BATCH)
         self._done(batch, stale)
 
     async def _find_culprit(self, batch: list[tuple[Run, Outcome]]) -> None:

@@ -17,7 +17,7 @@ from tests.conftest import Database
 from tests.workers.support import Schedule
 from workers import queries
 from workers.claimer import MOST_TURNS, Claimer, until_turn
-from workers.database import Link
+from workers.database import DeadlineExceededError, Link
 from workers.executions import Outcome, Run
 from workers.finisher import Finisher
 from workers.keeper import now
@@ -234,3 +234,24 @@ async def test_what_was_claimed_in_the_name_of_a_lost_lease_is_given_back_in_tha
     monkeypatch.setattr(queries, "claim", claim_too_late)
     await bench.claimer.turn()
     assert (bench.schedule.execution(execution_id).status, bench.running()) == ("ready", 0)
+
+
+async def test_a_claim_that_does_not_end_in_time_asks_for_less_the_next_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = queries.claim
+    asked: list[int] = []
+
+    async def claim_slowly(*args: Any, **kwargs: Any) -> Any:
+        asked.append(kwargs["max_executions"])
+        if len(asked) <= 2:
+            raise DeadlineExceededError
+        return await claim(*args, **kwargs)
+
+    monkeypatch.setattr(queries, "claim", claim_slowly)
+    for _ in range(2):
+        with pytest.raises(DeadlineExceededError):
+            await bench.claimer.turn()
+    await bench.claimer.turn()
+    await bench.claimer.turn()
+    assert asked == [2, 1, 1, 2]

@@ -12,7 +12,7 @@ from psycopg import Connection
 from tests.conftest import Database
 from tests.workers.support import Schedule
 from workers import queries
-from workers.database import Link
+from workers.database import DeadlineExceededError, Link
 from workers.executions import Outcome, Run
 from workers.finisher import MAX_BACKLOG, Finisher
 from workers.keeper import now
@@ -149,3 +149,24 @@ async def test_lost_lease_discards(bench: Bench) -> None:
     await bench.record()
     assert [status(bench, run) for run in runs] == ["running", "running"]
     assert bench.forgotten == runs
+
+
+async def test_a_batch_that_is_not_recorded_in_time_is_sent_by_halves(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = await bench.claim(7)
+    finish = queries.finish
+    sent: list[int] = []
+
+    async def finish_slowly(*args: Any, **kwargs: Any) -> Any:
+        sent.append(len(kwargs["endings"]))
+        if len(sent) <= 3:
+            raise DeadlineExceededError
+        return await finish(*args, **kwargs)
+
+    monkeypatch.setattr(queries, "finish", finish_slowly)
+    for run in runs:
+        bench.finisher.add(run, Outcome(status="succeeded"))
+    await bench.record()
+    assert sent == [7, 3, 1, 1, 2, 4]
+    assert {status(bench, run) for run in runs} == {"succeeded"}

@@ -22,7 +22,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from tests.workers.support import Bench, make_execution, run_once
 from workers.executions import Outcome
-from workers.executors import addresses
+from workers.executors import addresses, http
 from workers.executors.http import HttpExecutor
 from workers.settings import load_settings
 
@@ -258,7 +258,7 @@ class Rebinding(AbstractResolver):
 async def test_name_that_leads_home_is_refused(
     sink: Sink, monkeypatch: pytest.MonkeyPatch, answers: list[str]
 ) -> None:
-    monkeypatch.setattr(addresses, "ThreadedResolver", lambda: Rebinding(answers))
+    monkeypatch.setattr(http, "Resolver", lambda: Rebinding(answers))
     outcome = await call(make_executor(allow=""), f"http://evil.example:{sink.port}/200")
     assert error(outcome)["type"] == "refused_address"
     assert sink.requests == []
@@ -278,7 +278,7 @@ async def test_one_bad_answer_condemns_all() -> None:
 
 async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Rebinding(["127.0.0.1"], ["169.254.169.254"])
-    monkeypatch.setattr(addresses, "ThreadedResolver", lambda: resolver)
+    monkeypatch.setattr(http, "Resolver", lambda: resolver)
     outcome = await call(make_executor(allow="127.0.0.0/8"), f"http://evil.example:{sink.port}/200")
     assert outcome.status == "succeeded"
     assert len(resolver.answers) == 1

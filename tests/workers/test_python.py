@@ -6,20 +6,23 @@ import asyncio
 import json
 import os
 import resource
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
-from tests.workers.support import HANDLERS, Bench, appears, is_alive, make_execution, run_once
+from tests.workers.support import HANDLERS, Bench, appears, is_alive, make_execution, run_once, until
 from workers.executions import Outcome
+from workers.executors import python
 from workers.executors.children import ChildDiedError
 from workers.executors.python import PythonExecutor
 from workers.processes import Keeper
-from workers.registry import HandlerError, RetryAfter, handler, load_handlers
+from workers.registry import Context, Handler, HandlerError, RetryAfter, handler, load_handlers
 from workers.settings import Settings, load_settings
 
 
@@ -200,6 +203,76 @@ async def test_cancelled_handler_that_stops_keeps_its_child(executor: PythonExec
         assert time.monotonic() - begun < 4
         assert result(await run(executor, "echo"))["pid"] == pid
     assert (tmp_path / "polite-async.cleaned").exists()
+
+
+class Threads:
+    """One thread, and a handler that keeps it until it is let go, whoever asks it to stop."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self.calls: list[Any] = []
+        self.let_go = threading.Event()
+        self.executor = PythonExecutor(
+            load_settings({"DB_WRITE_CONNECTION_STRING": "unused", "PGTICK_CONCURRENCY": "1"}),
+            handlers={"hang": Handler(name="hang", function=self._hang, mode="thread")},
+            keeper=keeper,
+        )
+
+    def _hang(self, context: Context) -> None:
+        self.calls.append(context.payload)
+        self.let_go.wait()
+
+    def start(self, payload: Any) -> Bench:
+        """Starts a run."""
+        return bench(self.executor, "hang", payload)
+
+    async def leave_one_behind(self) -> None:
+        """Has a run given up whose thread goes on."""
+        hanging = self.start("hanging")
+        await until(lambda: self.calls == ["hanging"])
+        await hanging.stop("lost")
+
+
+@pytest.fixture
+def threads(keeper: Keeper) -> Iterator[Threads]:
+    threads = Threads(keeper)
+    yield threads
+    threads.let_go.set()
+
+
+async def test_what_gets_no_thread_is_given_back(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(python, "UNAVAILABLE_SECONDS", 600.0)
+    await threads.leave_one_behind()
+    assert threads.executor.available
+    with capture_logs() as lines:
+        async with asyncio.timeout(20):
+            outcomes = await asyncio.gather(*(threads.start(number).ended() for number in range(3)))
+    assert outcomes == [Outcome(status="released")] * 3
+    assert [line["log_level"] for line in lines] == ["error"]
+    assert threads.calls == ["hanging"]
+    assert not threads.executor.available
+    threads.let_go.set()
+    await until(lambda: threads.executor.available)
+    assert (await threads.start("at last").ended()).status == "succeeded"
+
+
+async def test_without_a_thread_it_tries_again_after_a_while(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its other handlers need none."""
+    monkeypatch.setattr(python, "UNAVAILABLE_SECONDS", 0.01)
+    await threads.leave_one_behind()
+    assert (await threads.start(1).ended()).status == "released"
+    await until(lambda: threads.executor.available)
+
+
+async def test_who_gets_a_thread_in_a_moment_is_run(
+    threads: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(python, "THREAD_SECONDS", 60.0)
+    await threads.leave_one_behind()
+    burst = [threads.start(number) for number in range(3)]
+    threads.let_go.set()
+    assert [(await one.ended()).status for one in burst] == ["succeeded"] * 3
 
 
 async def test_unknown_handler_is_refused(executor: PythonExecutor) -> None:

@@ -6,15 +6,20 @@ import signal
 import time
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
 from psycopg import Connection, sql
+from structlog.testing import capture_logs
 
 from tests.conftest import Database
 from tests.support.pooler import Pooler
 from tests.workers.conftest import StartWorker
-from tests.workers.support import Schedule, wait_until
+from tests.workers.support import Bench, Schedule, make_execution, until, wait_until
+from workers.executors import sql as executors_sql
+from workers.executors.sql import SqlExecutor
+from workers.settings import load_settings
 
 
 @pytest.fixture
@@ -314,6 +319,43 @@ def test_jobs_that_queue_for_a_connection_leave_room_for_others(
     pooler.stop()
 
 
+async def test_jobs_beyond_the_connections_of_a_worker_are_given_back(
+    schedule: Schedule, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors_sql, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(executors_sql, "POOL_SECONDS", 1.0)
+    executor = SqlExecutor(
+        load_settings(
+            {
+                "DB_WRITE_CONNECTION_STRING": "unused",
+                "PGTICK_SQL_CONNECTION_STRING": database.dsn(user="pgtick_sql"),
+            }
+        )
+    )
+    await executor.start()
+
+    def start_one() -> Bench:
+        statement = "select pg_advisory_xact_lock(4711)"
+        return Bench(executor, make_execution("sql", {"statement": statement}, token=uuid4()))
+
+    def is_held_up() -> bool:
+        waiting = "select from pg_locks where locktype = 'advisory' and objid = 4711 and not granted"
+        return bool(schedule.conn.execute(waiting).fetchall())
+
+    with schedule.conn.transaction():
+        schedule.conn.execute("select pg_advisory_xact_lock(4711)")
+        first = start_one()
+        await until(is_held_up)
+        assert executor.available
+        with capture_logs() as lines:
+            others = [start_one() for _ in range(3)]
+            await until(lambda: not executor.available)
+            assert [(await other.ended()).status for other in others] == ["released"] * 3
+        assert [line["log_level"] for line in lines] == ["warning"]
+    assert (await first.ended()).status == "discarded"  # nobody has claimed it
+    await executor.close()
+
+
 def end_sessions(schedule: Schedule) -> None:
     schedule.conn.execute(
         """
@@ -345,7 +387,7 @@ def test_login_that_stops_working_gives_executions_back(
         schedule.conn.execute(sql.SQL(refuse).format(name))
     end_sessions(schedule)
     waiting = schedule.enqueue("sql", "select 1", max_attempts=1)
-    wait_until(lambda: bool(worker.events("no connection for SQL jobs, giving the execution back")))
+    wait_until(lambda: bool(worker.events("no connection for SQL jobs, giving executions back")))
     assert schedule.wait(schedule.enqueue("python", "echo")).status == "succeeded"
     schedule.conn.execute(sql.SQL("grant connect on database {} to public").format(name))
     assert schedule.wait(waiting, seconds=30).status == "succeeded"

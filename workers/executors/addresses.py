@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
-from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from workers.settings import SettingsError
@@ -71,12 +70,10 @@ class AllowList:
 class Guard(AbstractResolver):
     """Resolves and connects for one request, refusing what is neither public nor allowed."""
 
-    def __init__(
-        self, allowed: AllowList, *, host: str, port: int, resolver: AbstractResolver | None = None
-    ) -> None:
+    def __init__(self, allowed: AllowList, *, host: str, port: int, resolver: AbstractResolver) -> None:
         self._allowed = allowed
         self._host_allowed = allowed.has_host(host, port)
-        self._resolver = resolver or ThreadedResolver()
+        self._resolver = resolver
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
@@ -90,8 +87,7 @@ class Guard(AbstractResolver):
         return answers
 
     async def close(self) -> None:
-        """Release the resolver."""
-        await self._resolver.close()
+        """Nothing to let go of: the resolver serves other requests too."""
 
     def open_socket(self, info: tuple[Any, ...]) -> socket.socket:
         """Make the socket for an address that is about to be connected to, literal or resolved."""

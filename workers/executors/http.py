@@ -18,6 +18,7 @@ from yarl import URL
 from workers.documents import MAX_DOCUMENT_BYTES, shorten, to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.addresses import AllowList, Guard, RefusedAddressError
+from workers.executors.resolver import Resolver
 from workers.executors.signing import sign
 from workers.settings import Settings
 
@@ -63,6 +64,7 @@ class HttpExecutor:
     def __init__(self, settings: Settings) -> None:
         self._allowed = AllowList(settings.http_allow)
         self._keys = settings.webhook_secrets
+        self._resolver = Resolver()
 
     async def start(self) -> None:
         """Nothing to make ready."""
@@ -76,7 +78,7 @@ class HttpExecutor:
         try:
             url = _url(execution.target["url"])
             body, headers = self._message(execution)
-            guard = Guard(self._allowed, host=url.host or "", port=url.port or 0)
+            guard = Guard(self._allowed, host=url.host or "", port=url.port or 0, resolver=self._resolver)
             return await self._call(execution, url, guard, body=body, headers=headers)
         except BadTargetError as error:
             return failed("bad_target", str(error), retry=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
+import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
@@ -18,6 +18,11 @@ from workers.executors.children import Child, ChildDiedError, ChildPool
 from workers.processes import Keeper
 from workers.registry import Context, Handler
 from workers.settings import Settings
+from workers.threads import call_in_thread
+
+THREAD_SECONDS = 0.2
+"""Who waits longer for a thread waits for one that hangs: those that end make room before their runs do."""
+UNAVAILABLE_SECONDS = 2.0
 
 _log = structlog.get_logger("python")
 
@@ -30,11 +35,13 @@ class PythonExecutor:
         self._pool = ChildPool(settings.handler_modules, keeper=keeper)
         # Threads cannot be killed: those that hang must not become more and more.
         self._threads = asyncio.Semaphore(settings.concurrency)
+        self._unavailable_until = 0.0
 
     @property
     def available(self) -> bool:
-        """Whether there is any handler."""
-        return bool(self._handlers)
+        """Whether there is any handler; not for a while where those that hang leave no thread."""
+        lacks_threads = self._threads.locked() and time.monotonic() < self._unavailable_until
+        return bool(self._handlers) and not lacks_threads
 
     async def start(self) -> None:
         """Start the first child; raises ChildDiedError when the handlers cannot be loaded there."""
@@ -84,17 +91,11 @@ class PythonExecutor:
 
     async def _run_in_thread(self, run: Run, handler: Handler) -> Outcome:
         loop = asyncio.get_running_loop()
-        ended: asyncio.Future[dict[str, Any]] = loop.create_future()
         context = _context(run.execution, lambda value: _report_from_thread(loop, run, value))
-
-        def work() -> None:
-            frame = _call(handler, context)
-            with contextlib.suppress(RuntimeError):  # the worker has left
-                loop.call_soon_threadsafe(_settle, ended, frame)
-
-        await self._threads.acquire()
+        if not await self._take_thread():
+            return Outcome(status="released")
+        ended = call_in_thread(lambda: _call(handler, context), name=f"handler {handler.name}")
         ended.add_done_callback(lambda _: self._threads.release())
-        threading.Thread(target=work, name=f"handler {handler.name}", daemon=True).start()
         try:
             return _outcome(await asyncio.shield(ended))
         except asyncio.CancelledError:
@@ -103,6 +104,18 @@ class PythonExecutor:
             if not ended.done():
                 _log.warning("a handler in a thread does not stop", handler=handler.name, **_ids(run))
             raise
+
+    async def _take_thread(self) -> bool:
+        """Wait a moment for a thread; to wait for as long as the run may take would cost it an attempt."""
+        try:
+            async with asyncio.timeout(THREAD_SECONDS):
+                return await self._threads.acquire()
+        except TimeoutError:
+            now = time.monotonic()
+            if now > self._unavailable_until + UNAVAILABLE_SECONDS:  # else it has been told
+                _log.error("handlers that do not stop hold all threads, giving executions back")
+            self._unavailable_until = now + UNAVAILABLE_SECONDS
+            return False
 
 
 async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
@@ -202,11 +215,6 @@ def _report_from_thread(loop: asyncio.AbstractEventLoop, run: Run, value: Any) -
     text = to_capped_json(value, limit_bytes=PROGRESS_BYTES)
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(run.progress, text)
-
-
-def _settle(future: asyncio.Future[dict[str, Any]], frame: dict[str, Any]) -> None:
-    if not future.done():
-        future.set_result(frame)
 
 
 def _ids(run: Run) -> dict[str, Any]:

@@ -25,12 +25,14 @@ from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.statement import CopyRefusedError, execute
 from workers.settings import Settings
 
+MAX_CONNECTIONS = 50
+"""Of a worker, whatever it runs at a time: a pooler's places are few (2,000), its servers fewer (25)."""
 POOL_SECONDS = 5.0
 CANCEL_SECONDS = 2.0
 COMMIT_SECONDS = 5.0
 UNAVAILABLE_SECONDS = 2.0
 QUEUE_SECONDS = 0.2
-"""SQL jobs that wait longer for a connection (of a pooler, say) are more than there are connections for."""
+"""SQL jobs that wait longer for a connection, ours or a pooler's, are more than there are connections for."""
 SERVER_TIMER_DELAY = timedelta(seconds=1)
 
 _log = structlog.get_logger("sql")
@@ -64,7 +66,7 @@ class SqlExecutor:
             self._conninfo,
             connection_class=Connection,
             min_size=0,
-            max_size=settings.concurrency,
+            max_size=min(settings.concurrency, MAX_CONNECTIONS),
             open=False,
             timeout=POOL_SECONDS,
             reconnect_timeout=POOL_SECONDS,
@@ -112,8 +114,10 @@ class SqlExecutor:
         try:
             conn = await self._pool.getconn()
         except (PoolTimeout, psycopg.OperationalError) as error:
-            self._unavailable_until = time.monotonic() + UNAVAILABLE_SECONDS
-            _log.warning("no connection for SQL jobs, giving the execution back", error=describe(error))
+            now = time.monotonic()
+            if now >= self._unavailable_until:  # else it has been told: as many wait as were claimed at once
+                _log.warning("no connection for SQL jobs, giving executions back", error=describe(error))
+            self._unavailable_until = now + UNAVAILABLE_SECONDS
             return Outcome(status="released")
         session = _Session(conn)
         work = asyncio.create_task(
