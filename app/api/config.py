@@ -49,7 +49,7 @@ class ApiSettings(msgspec.Struct, frozen=True, kw_only=True):
     auth: bool = True
     """PGTICK_API_AUTH: off lets everybody do everything; for a trusted network only."""
     pool_size: int = 10
-    """PGTICK_API_POOL_SIZE: connections of one process to the primary, and to each replica."""
+    """PGTICK_API_POOL_SIZE: connections to the primary and to each replica; one more watches it."""
     max_lag_seconds: float = 5.0
     """PGTICK_API_MAX_LAG_SECONDS: a replica that is further behind is not read from."""
     drain_seconds: float = 25.0
