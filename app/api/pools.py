@@ -50,7 +50,7 @@ def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConn
         max_lifetime=600.0,
         max_idle=120.0,
         # Between tries a pool waits ever longer, and nobody else may try: so it gives up soon, and whoever
-        # needs a connection next, at the latest the watch of that source, has it try anew.
+        # needs a connection next has it try anew.
         reconnect_timeout=RECONNECT_SECONDS,
         kwargs=_options(node_id),
     )

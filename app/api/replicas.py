@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import psycopg
@@ -24,13 +24,15 @@ from app.api.queries import LSN
 READ_SECONDS = 3.0
 WATCH_SECONDS = 0.5
 WATCH_CALL_SECONDS = 1.0
+WATCHING_SECONDS = 60.0
+"""So long the watch goes by one connection."""
 CATCH_UP_SECONDS = 0.05
 CATCH_UP_STEP_SECONDS = 0.005
 KNOWN_LAGGARD_SECONDS = 0.2
 """A replica that was further behind than this when last looked at is not waited for."""
 
 FULL = (PoolTimeout, TooManyRequests)
-"""None of this process's connections is to be had: whether the source is well, its watch tells."""
+"""No connection is to be had. Where all are in use, only the watch tells whether the source is well."""
 # A source that answers so is passed over: the next one may well answer.
 FAILURES = (psycopg.OperationalError, PoolClosed, OSError, *FULL)
 
@@ -44,12 +46,14 @@ class Source:
         self,
         name: str,
         pool: AsyncConnectionPool[Connection],
-        connect: Callable[[], Awaitable[Connection]],
+        connect: Callable[[], Coroutine[Any, Any, Connection]],
     ) -> None:
         self.name = name
         self.pool = pool
         self._connect = connect
+        self._connecting: asyncio.Task[Connection] | None = None
         self._watching: Connection | None = None
+        self._watching_until = 0.0
         self.in_flight = 0
         self.lsn = 0
         """The newest LSN that it was seen at."""
@@ -99,6 +103,8 @@ class Source:
 
         On a connection of its own: that those of the pool are all in use says nothing about the source.
         """
+        if self._watching is not None and time.monotonic() > self._watching_until:
+            await self.end_watch()  # that others can still log in is to be seen
         conn = self._watching
         if conn is not None:
             try:
@@ -107,8 +113,8 @@ class Source:
                 raise
             except psycopg.OperationalError:
                 pass  # it may be back already
-        async with asyncio.timeout(WATCH_CALL_SECONDS):
-            self._watching = await self._connect()
+        self._watching = await self._connected()
+        self._watching_until = time.monotonic() + WATCHING_SECONDS
         lsn = await self._ask(self._watching)
         if conn is not None or self.status == "down":
             await self.pool.drain()  # those that are idle there have died as well
@@ -116,9 +122,22 @@ class Source:
 
     async def end_watch(self) -> None:
         """Lets go of the watch's connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
         if self._watching is not None:
             await self._watching.close()
             self._watching = None
+
+    async def _connected(self) -> Connection:
+        """Returns a new connection; where that takes longer than a look may, the next goes on with it."""
+        if self._connecting is None:
+            self._connecting = asyncio.ensure_future(self._connect())
+        done, _ = await asyncio.wait({self._connecting}, timeout=WATCH_CALL_SECONDS)
+        if not done:
+            raise TimeoutError(f"no connection within {WATCH_CALL_SECONDS:g} s")
+        connecting, self._connecting = self._connecting, None
+        return connecting.result()
 
     async def _ask(self, conn: Connection) -> int:
         try:
@@ -132,11 +151,16 @@ class Source:
 
     def failed(self, error: BaseException) -> None:
         """Notes that it did not answer; told once."""
-        if isinstance(error, FULL):
+        if isinstance(error, FULL) and self._is_exhausted():
             return
         if self.status != "down":
             _log.warning("passed over until it answers again", source=self.name, error=_line(error))
         self.status = "down"
+
+    def _is_exhausted(self) -> bool:
+        """Tells whether the pool has all the connections that it may have, and more are asked for."""
+        stats = self.pool.get_stats()
+        return stats["pool_size"] >= stats["pool_max"]
 
     def answered(self) -> None:
         """Notes that it answers."""

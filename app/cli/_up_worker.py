@@ -11,6 +11,7 @@ from app.settings import is_given, load_settings
 from app.supervisor import Child
 
 SAMPLE_HANDLERS = "examples.handlers"
+LAST_PORT = 65_535
 
 
 def worker_child(
@@ -24,7 +25,7 @@ def worker_child(
         arguments += ["--handlers", SAMPLE_HANDLERS]
     own, settings = dict(environ), load_settings(environ)
     port = settings.metrics_port
-    if port is not None and port.isdecimal():
+    if port is not None and port.isdecimal() and 0 < int(port) < LAST_PORT:
         own["PGTICK_METRICS_PORT"] = str(int(port) + 1)  # the ticker listens on the one that is set
         say(f"metrics    of the ticker at port {port}, of the worker at port {own['PGTICK_METRICS_PORT']}")
     child = Child("worker", arguments, own, log, say)

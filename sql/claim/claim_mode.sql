@@ -23,9 +23,10 @@ begin
     for update skip locked;
     return case
         when found then 'sweep'
-        when v_next_at between clock_timestamp() - interval '10 seconds'
-                           and clock_timestamp() then 'bounded'
-        else 'all'  -- whoever sweeps does not come to an end
+        when v_next_at between clock_timestamp() - interval '10 seconds' and clock_timestamp()
+             and exists (select from scheduler_internal.claim_bounds b
+                         where b.shard = claim_mode.shard) then 'bounded'
+        else 'all'  -- whoever sweeps does not come to an end, or is the first
     end;
 end;
 $$;

@@ -1,4 +1,6 @@
 -- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.drop_partitions(text, date);
+-- squawk-ignore ban-drop-function
 drop function if exists scheduler_internal.drop_partitions(text, timestamptz);
 
 create or replace function scheduler_internal.drop_partitions(
@@ -19,13 +21,17 @@ declare
     v_day date;
 begin
     foreach v_day in array days loop
-        continue when parent = 'history' and exists (
-            select from scheduler_internal.retried r
-            where r.execution_id >= scheduler_internal.id_floor(v_day::timestamp at time zone 'UTC')
-              and r.execution_id
-                  < scheduler_internal.id_floor((v_day + 1)::timestamp at time zone 'UTC')
-              and r.retried_at > before);
         begin
+            if parent = 'history' then
+                lock table only scheduler_internal.history in access exclusive mode;
+                continue when exists (
+                    select from scheduler_internal.retried r
+                    where r.execution_id
+                          >= scheduler_internal.id_floor(v_day::timestamp at time zone 'UTC')
+                      and r.execution_id
+                          < scheduler_internal.id_floor((v_day + 1)::timestamp at time zone 'UTC')
+                      and r.retried_at > before);
+            end if;
             -- Another maintain() may be at it.
             execute format('drop table if exists scheduler_internal.%I',
                            parent || to_char(v_day, '_YYYYMMDD'));

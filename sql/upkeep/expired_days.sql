@@ -24,14 +24,17 @@ begin
         order by 1
     loop
         v_day := to_date(v_name, 'YYYYMMDD');
-        -- In this order: what ends between the two questions is seen by the second.
-        continue when parent = 'history' and (
-            scheduler_internal.is_awaited(v_day) or scheduler_internal.ended_since(v_day, before));
+        begin
+            -- In this order: what ends between the two questions is seen by the second.
+            continue when parent = 'history' and (
+                scheduler_internal.is_awaited(v_day)
+                or scheduler_internal.ended_since(v_day, before));
+        exception when lock_not_available then
+            exit;  -- a long query reads it; the next call tries again
+        end;
         v_days := v_days || v_day;
     end loop;
     return v_days;
-exception when lock_not_available then
-    return v_days;  -- a long query reads it; the next call tries again
 end;
 $$;
 

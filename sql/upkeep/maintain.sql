@@ -11,8 +11,8 @@ as $$
 -- belongs to nothing any more, and sums up the rollups. Where such a setting is unusable its
 -- retention is null: nothing is before that, so nothing is dropped, and health() says so.
 -- Whoever lacks a partition waits for the commit of who has made it, and everybody for that of who
--- has dropped one. So whole days of history are read, to know whether they may go, before that, and
--- history comes last.
+-- has dropped one. So whole days of history are read, to know whether they may go, before that; and
+-- the tables come in the order in which finish() takes them.
 -- Every ticker calls it each minute; one works, the others return at once, unless nobody has done
 -- it for ten minutes: any login may take the lock and keep it, and two at it do no harm.
 -- Where it would have to wait for longer than 200 ms (a client has made a partition and does not
@@ -41,7 +41,7 @@ begin
     perform scheduler_internal.sum_totals(v_now);  -- before a day of rollups is dropped
     v_over := scheduler_internal.expired_days('history', v_now - v_history);
     foreach v_parent in array
-        '{skipped_fires,rollups,audit_log,idempotency_keys,history}'::text[]
+        '{skipped_fires,idempotency_keys,history,rollups,audit_log}'::text[]
     loop
         begin
             for v_ahead in 0..7 loop

@@ -305,10 +305,13 @@ async def test_a_pooler_that_was_replaced_is_found_at_once(topology: Topology, s
         async with AsyncExitStack() as stack:
             for _ in range(MANY):
                 await stack.enter_async_context(lent(primary.pool, seconds=30))
+        watching = primary._watching
         topology.pooler.kill()
         topology.pooler.restart()
         restarted_at = time.monotonic()
-        await until(lambda: time.monotonic() - primary.silent_seconds > restarted_at)
+        await until(lambda: primary._watching not in (None, watching))
+        found_at = time.monotonic()
+        await until(lambda: time.monotonic() - primary.silent_seconds > found_at)
         assert time.monotonic() - restarted_at < MANY * WATCH_SECONDS / 2
         for _ in range(MANY):
             assert await database.router.read(b"select 'x'", {}, floor=0)

@@ -25,6 +25,11 @@ FAR = 1100
 SWEEP = "select next_at from scheduler_internal.claim_sweeps where shard = %s"
 BOUNDS = "select queue, rank, from_run_at from scheduler_internal.claim_bounds where shard = %s"
 DUE = "update scheduler_internal.claim_sweeps set next_at = '2020-01-01' where shard = %s"
+LATER = """
+    update scheduler_internal.claim_sweeps set next_at = clock_timestamp() + interval '9 seconds'
+    where shard = %s
+"""
+"""So that the sweep, which is due after a tenth of a second, does not come before the claim."""
 AHEAD = """
     update scheduler_internal.claim_sweeps set next_at = clock_timestamp() + interval '1 hour'
     where shard = %s
@@ -154,6 +159,7 @@ def test_what_was_committed_late_waits_for_the_sweep(held: Held) -> None:
         held.at(60, held.conn)
         held.work()
         assert held.is_bounded
+    held.conn.execute(LATER, [SHARD])
     assert held.claim() == []
     held.conn.execute(DUE, [SHARD])
     assert held.claim() == late
@@ -163,6 +169,7 @@ def test_what_was_committed_late_waits_for_the_sweep(held: Held) -> None:
 @pytest.mark.parametrize("shard", [SHARD, None])
 def test_a_new_queue_waits_for_the_sweep(held: Held, shard: int | None, due: LiteralString) -> None:
     held.work()
+    held.conn.execute(LATER, [SHARD])
     made = held.enqueue(queue="new") + held.enqueue(priority=5)
     assert held.claim(shard=shard) == []
     held.conn.execute(due, [SHARD])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -35,7 +36,7 @@ class PythonExecutor:
         self._pool = ChildPool(settings.handler_modules, keeper=keeper)
         # Threads cannot be killed: those that hang must not become more and more.
         self._threads = asyncio.Semaphore(settings.concurrency)
-        self._unavailable_until = 0.0
+        self._unavailable_until = -math.inf
 
     @property
     def available(self) -> bool:
