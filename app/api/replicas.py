@@ -218,17 +218,12 @@ class ReadRouter:
                 break  # it may be newer than what the replica has: that there is none, the primary says
             if lsn >= floor:
                 return value, lsn
-        return await self._read_primary(statement, arguments, floor=floor)
+        return await self.read_newest(statement, arguments, floor=floor)
 
     async def read_newest(
         self, statement: bytes, arguments: Mapping[str, Any], *, floor: int = 0
     ) -> tuple[str | None, int]:
         """The same as the primary knows it; while that is away, as a replica does that includes the floor."""
-        return await self._read_primary(statement, arguments, floor=floor)
-
-    async def _read_primary(
-        self, statement: bytes, arguments: Mapping[str, Any], *, floor: int
-    ) -> tuple[str | None, int]:
         # One that is known to be away is asked last, since each who asks would wait two seconds for a
         # connection; but that something does not exist it has to be given the chance to deny.
         is_away = self.primary.status == "down"

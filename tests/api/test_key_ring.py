@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 from uuid import UUID
 
 import pytest
 
-from app.api.auth import OUTAGE_SECONDS, KeyRing
+from app.api import auth
+from app.api.auth import OUTAGE_SECONDS, STRANGERS, AuthLayer, KeyRing
 from app.api.context import Key
+from app.api.errors import Problem
+from app.api.limit_rules import Limit, Limits
+from app.api.limits import Limiter
+from tests.workers.support import until
 
 KEY = Key(key_id=UUID(int=1), name="a", scopes=frozenset(("read",)))
 
@@ -108,6 +114,51 @@ async def test_a_look_up_that_takes_long_is_not_waited_for(ring: KeyRing, databa
     await database.was_asked()
     database.answers.set()
     assert (await before, await after, await ring.find(b"digest")) == (KEY, None, None)
+
+
+async def test_that_there_is_no_key_is_believed_from_when_it_was_told(
+    ring: KeyRing, database: Database
+) -> None:
+    """Else a look-up that took long, as in an outage, would begin anew with each who guesses."""
+    database.key = None
+    asked = ask(ring)
+    await database.was_asked()
+    began_at, task = ring._under_way[b"digest"]
+    ring._under_way[b"digest"] = (began_at - 3.0, task)
+    database.answers.set()
+    assert (await asked, await ring.find(b"digest")) == (None, None)
+    assert database.asked == 1
+
+
+async def test_strangers_wait_for_their_turn_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those who show the same key take one turn together."""
+    asked: list[bytes] = []
+    answers = asyncio.Event()
+
+    async def look_up(digest: bytes) -> Key | None:
+        asked.append(digest)
+        await answers.wait()
+        return KEY
+
+    async def nothing(*_: Any) -> None:
+        raise AssertionError
+
+    wide = Limit(100_000, 100_000)
+    limiter = Limiter(Limits(wide, wide, {"auth": wide}), None, node_id="one")
+    ring = KeyRing(look_up)
+    layer = AuthLayer(nothing, ring, limiter)
+    monkeypatch.setattr(auth, "STRANGER_SECONDS", 0.05)
+    names = [b"%d" % number for number in range(STRANGERS)]
+    first = [asyncio.create_task(layer._meet(name, "address", ring)) for name in names]
+    await until(lambda: len(asked) == STRANGERS)
+    same = [asyncio.create_task(layer._meet(name, "address", ring)) for name in names]
+    with pytest.raises(Problem) as refused:
+        await layer._meet(b"another", "address", ring)
+    assert refused.value.status == 503
+    answers.set()
+    assert await asyncio.gather(*first, *same) == 2 * STRANGERS * [KEY]
+    assert await layer._meet(b"another", "address", ring) == KEY
+    assert sorted(asked) == sorted([*names, b"another"])
 
 
 @pytest.fixture

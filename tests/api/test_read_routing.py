@@ -21,11 +21,14 @@ import psycopg_pool
 import pytest
 import structlog
 
+from app.api.activity import look_at_activity
 from app.api.config import ApiSettings
-from app.api.database import Database
+from app.api.context import Context
+from app.api.database import Database, Idempotency
 from app.api.errors import problem_of
-from app.api.pools import lent
-from app.api.replicas import READ_SECONDS, WATCH_CALL_SECONDS, WATCH_SECONDS
+from app.api.pools import DeadlineExceededError, lent
+from app.api.queries import Write
+from app.api.replicas import FAILURES, READ_SECONDS, WATCH_CALL_SECONDS, WATCH_SECONDS
 from app.cluster import Cluster
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api import RunningApi
@@ -315,6 +318,52 @@ async def test_a_pooler_that_was_replaced_is_found_at_once(topology: Topology, s
         assert time.monotonic() - restarted_at < MANY * WATCH_SECONDS / 2
         for _ in range(MANY):
             assert await database.router.read(b"select 'x'", {}, floor=0)
+
+
+async def test_events_come_from_the_primary_alone(
+    topology: Topology, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a replica that is behind, ends would be left out that were told as of its time."""
+    database = Database(settings)
+    primary = database.primary
+    look = look_at_activity(database)
+    async with database.opened():
+        await until(lambda: {source.status for source in database.sources} == {"up"})
+        with closed(topology), pytest.raises(FAILURES):
+            await look(None)
+        await until(lambda: primary.status == "up")
+        monkeypatch.setattr(primary, "answered", lambda: None)
+        primary.failed(OSError("as if"))
+        for replica in database.router.replicas:
+            monkeypatch.delattr(replica, "pool")
+        assert (await look(None)).lsn > 0
+
+
+async def test_a_keyed_write_that_ran_out_of_time_is_not_tried_again(
+    topology: Topology, settings: ApiSettings
+) -> None:
+    """The first try may still be at work, and the client has waited for long."""
+    database = Database(settings)
+    idempotency = Idempotency(key=str(uuid4()), request_hash=b"hash")
+    tries = """
+        select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query like '%start_request%'
+    """
+    with psycopg.connect(topology.conninfo(user="postgres")) as holder:
+        row = holder.execute(
+            "select scheduler.create_job(name => %s, job_type => 'sql', target => '\"select 1\"')",
+            [uuid4().hex],
+        ).fetchone()
+        assert row is not None
+        holder.commit()
+        holder.execute("select from scheduler_internal.jobs where job_id = %s for update", row)
+        write = Write("pause_job", {"job_id": row[0]})
+        async with database.opened():
+            await until(lambda: database.primary.status == "up")
+            with pytest.raises(DeadlineExceededError):
+                await database.write(Context(request_id="r"), write, idempotency=idempotency, seconds=1.0)
+            seen = holder.execute(tries).fetchone()
+            assert seen is not None
+            assert seen[0] <= 1
 
 
 async def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, settings: ApiSettings) -> None:
