@@ -28,7 +28,7 @@ up: install ## Runs pgtick with a database of its own and the sample jobs; Ctrl-
 	@$(BIN)/pgtick up
 
 test: install ## Runs all tests, through PgBouncer where it is installed; PGTICK_TEST_POOL=none: past it
-	@$(BIN)/pytest -q -n $(TEST_PROCESSES)
+	@$(BIN)/pytest -q -n $(TEST_PROCESSES) --dist worksteal
 
 test-variants: install ## Runs the tests of the SQL on the newest PostgreSQL, that of the wheel, without a pooler
 	@PGTICK_TEST_PG=wheel PGTICK_TEST_POOL=none $(BIN)/pytest -q -n $(TEST_PROCESSES) -m 'not slow' tests/sql tests/roles tests/migrations

@@ -29,6 +29,7 @@ from app.cluster import Cluster
 from tests.support import folders
 from tests.support.alone import turn
 from tests.support.clock import Clock
+from tests.support.clones import Clones
 from tests.support.folders import make_folder, remove_folder
 from tests.support.guard import guard
 from tests.support.nginx import Nginx
@@ -137,13 +138,22 @@ def server_folder() -> Iterator[Path]:
         yield folder
 
 
+@pytest.fixture(scope="session")
+def clones(server: Server) -> Iterator[Clones]:
+    """Databases with today's schema."""
+    with Clones(server) as clones:
+        yield clones
+
+
 @pytest.fixture
-def database(request: pytest.FixtureRequest, server: Server, pooler: Pooler | None) -> Iterator[Database]:
+def database(
+    request: pytest.FixtureRequest, server: Server, clones: Clones, pooler: Pooler | None
+) -> Iterator[Database]:
     """A database of the test's own with today's schema."""
-    name = server.clone_template()
+    name = clones.take()
     is_direct = request.node.get_closest_marker("direct") is not None
     yield Database(name, server, None if is_direct else pooler)
-    server.drop_database(name)
+    clones.give_back(name)
 
 
 @pytest.fixture
