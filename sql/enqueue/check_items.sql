@@ -5,9 +5,9 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 -- Raises: 22023 (or what a cast raises) for the first wrong item of enqueue_many, and names it:
--- items[0].queue. Items that differ only in their payload, as nearly all do, are checked once, and
--- payloads all at once, but those that are too small to be wrong: most of a call's time would go
--- here otherwise.
+-- items[0].queue. Items that differ only in their payload or dedup_key, as nearly all do, are
+-- checked once, and payloads all at once, but those that are too small to be wrong: most of a
+-- call's time would go here otherwise.
 declare
     v_item record;
     v_unknown text;
@@ -35,8 +35,10 @@ begin
     end;
     for v_item in
         select min(e.position) - 1 as index,
-               case when jsonb_typeof(e.item) = 'object' then e.item - 'payload'
-                    else e.item end as item, null::jsonb as payload
+               case when jsonb_typeof(e.item) <> 'object' then e.item
+                    when length(e.item ->> 'dedup_key') between 1 and 500
+                    then e.item - '{payload,dedup_key}'::text[]
+                    else e.item - 'payload' end as item, null::jsonb as payload
         from jsonb_array_elements(items) with ordinality e(item, position)
         group by 2
         union all

@@ -33,7 +33,7 @@ declare
     v_target jsonb;
     v_shard integer;
     v_id uuid;
-    v_alive uuid;
+    v_holder uuid;
 begin
     v_target := scheduler_internal.check_target(job_type, target);
     perform scheduler_internal.check_document('target', v_target);
@@ -44,26 +44,14 @@ begin
     perform scheduler_internal.check_dedup_key(dedup_key);
     v_run_at := scheduler_internal.check_run_at(run_at, v_now);
 
-    if dedup_key is null then
-        v_shard := floor(random() * 16)::integer;
-    else
-        v_shard := get_byte(decode(md5(dedup_key), 'hex'), 0) & 15;
-    end if;
+    v_shard := coalesce(scheduler_internal.shard_of_key(dedup_key), floor(random() * 16)::integer);
     v_id := scheduler_internal.new_id(v_shard, v_run_at);
-
     if dedup_key is not null then
-        loop
-            insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
-            values (v_shard, enqueue.dedup_key, v_id)
-            on conflict do nothing;
-            exit when found;
-            select d.execution_id into v_alive from scheduler_internal.dedup_keys d
-            where d.shard = v_shard and d.dedup_key = enqueue.dedup_key;
-            if found then
-                return v_alive;
-            end if;
-            -- It ended between the two statements: now the key is free.
-        end loop;
+        v_holder := (scheduler_internal.take_dedup_keys(array[dedup_key], array[v_id])
+                     ->> dedup_key)::uuid;
+        if v_holder <> v_id then
+            return v_holder;
+        end if;
     end if;
 
     insert into scheduler_internal.waiting

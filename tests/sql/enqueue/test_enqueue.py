@@ -8,6 +8,8 @@ from uuid import UUID
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connect
@@ -176,6 +178,43 @@ def test_many_with_dedup_keys_and_every_argument(engine: Engine) -> None:
     assert one == batched
 
 
+@given(
+    taken=st.sets(st.sampled_from("abcde")),
+    keys=st.lists(st.none() | st.sampled_from("abcdefg"), min_size=1, max_size=20),
+)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_many_with_keys_are_as_many_one_by_one(
+    engine: Engine, taken: set[str], keys: list[str | None]
+) -> None:
+    held = {key: engine.enqueued(dedup_key=key) for key in sorted(taken)}
+    items = [
+        {"job_type": "sql", "target": SQL_TARGET, "payload": n, "dedup_key": key}
+        for n, key in enumerate(keys)
+    ]
+    ids = [row["enqueue_many"] for row in engine.rows("enqueue_many", items=items)]
+    made: dict[UUID, tuple[int, str | None]] = {}
+    for n, (key, execution_id) in enumerate(zip(keys, ids, strict=True)):
+        if key is not None and key in held:
+            assert execution_id == held[key]
+            continue
+        assert execution_id not in made
+        made[execution_id] = (n, key)
+        if key is not None:
+            held[key] = execution_id
+    waiting_now = engine.select(
+        "select execution_id, payload, dedup_key from scheduler.executions where status = 'ready'"
+    )
+    found = {row["execution_id"]: (row["payload"], row["dedup_key"]) for row in waiting_now}
+    assert {execution_id: found.get(execution_id) for execution_id in ids if execution_id in made} == made
+    assert len(found) == len(made) + len(taken)
+    shards = {execution_id: engine.value("get_shard_id", job_id=execution_id) for execution_id in ids}
+    keyed = engine.select("select shard, dedup_key, execution_id from scheduler_internal.dedup_keys")
+    assert {row["dedup_key"]: row["execution_id"] for row in keyed} == held
+    assert all(shards.get(row["execution_id"], row["shard"]) == row["shard"] for row in keyed)
+    for execution_id in found:
+        engine.cancel_execution(execution_id=execution_id)
+
+
 WRONG_ITEMS: dict[str, tuple[Any, str, str]] = {
     "null": (None, "22023", "items must be an array"),
     "an object": ({}, "22023", "items must be an array"),
@@ -250,6 +289,23 @@ def test_two_batches_of_the_same_keys_do_not_wait_in_a_circle(engine: Engine, co
     ):
         holder.execute("commit")
         assert upwards.result() == downwards.result()[::-1]
+
+
+@pytest.mark.direct
+def test_a_batch_takes_a_key_that_is_given_up_meanwhile(engine: Engine, connect: Connect) -> None:
+    """Its holder ends after the batch has met it, and before the batch can ask who it was."""
+    holder, other = connect(), connect()
+    first = engine.enqueued(dedup_key="a")
+    holder.execute("begin")
+    value(holder, "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => 'b')")
+    items = [{"job_type": "sql", "target": SQL_TARGET, "dedup_key": key} for key in "ab"]
+    enqueue = "select enqueue_many from scheduler.enqueue_many(%s)"
+    with waiting(engine.db, other, lambda conn: rows(conn, enqueue, Jsonb(items))) as batch:
+        engine.cancel_execution(execution_id=first)
+        holder.execute("rollback")
+        ids = [execution_id for (execution_id,) in batch.result()]
+    ready = engine.select("select execution_id, dedup_key from scheduler.executions where status = 'ready'")
+    assert {row["execution_id"]: row["dedup_key"] for row in ready} == dict(zip(ids, "ab", strict=True))
 
 
 def test_a_wrong_trace_of_the_session(engine: Engine) -> None:
