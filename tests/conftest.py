@@ -15,8 +15,9 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +28,7 @@ from psycopg import Connection
 from app.binaries import Origin
 from app.cluster import Cluster
 from tests.support import folders
-from tests.support.alone import turn
+from tests.support.alone import beside, turn
 from tests.support.clock import Clock
 from tests.support.clones import Clones
 from tests.support.folders import make_folder, remove_folder
@@ -139,21 +140,26 @@ def server_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def clones(server: Server) -> Iterator[Clones]:
+def clones(request: pytest.FixtureRequest, server: Server) -> Iterator[Clones]:
     """Databases with today's schema."""
-    with Clones(server) as clones:
+    at_work = partial(beside, server.cluster.home) if hasattr(request.config, "workerinput") else nullcontext
+    with Clones(server, at_work=at_work) as clones:
         yield clones
 
 
 @pytest.fixture
-def database(
-    request: pytest.FixtureRequest, server: Server, clones: Clones, pooler: Pooler | None
-) -> Iterator[Database]:
+def database(request: pytest.FixtureRequest, server: Server, pooler: Pooler | None) -> Iterator[Database]:
     """A database of the test's own with today's schema."""
-    name = clones.take()
     is_direct = request.node.get_closest_marker("direct") is not None
+    if request.node.get_closest_marker("alone") is not None:  # then no other is made or dropped, either
+        name = server.clone_template()
+        drop = server.drop_database
+    else:
+        clones = request.getfixturevalue("clones")
+        name = clones.take()
+        drop = clones.give_back
     yield Database(name, server, None if is_direct else pooler)
-    clones.give_back(name)
+    drop(name)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ language sql
 volatile
 as $$
     -- Off unless asked for: whoever commits a NOTIFY waits for the others who do, across the whole
-    -- server. Once a statement, however many executions it makes; nothing depends on its arrival.
+    -- server. Once for each shard in which a statement makes executions, however many; nothing
+    -- depends on its arrival.
     -- Who is told the shard need not look for it among sixteen.
     select case
         when is_ready and scheduler_internal.setting('notify', 'off') = 'on'

@@ -4,6 +4,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Ends an execution that waits; asks the worker of one that runs to stop it (within a heartbeat).
 -- Returns false when it had ended already: whoever commits first, cancel or finish, wins, and there

@@ -13,6 +13,10 @@ returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set jit = off
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- Ends executions before they start: cancelled or expired. The attempt that never started takes a
 -- number, so that an end that is undone by retry_execution() and comes again has a row of its own.
@@ -43,9 +47,9 @@ begin
         from gone g
     ), freed as (
         delete from scheduler_internal.dedup_keys d
-        using gone g
-        where d.shard = end_waiting.shard and d.dedup_key = g.dedup_key
-          and d.execution_id = g.execution_id
+        where d.shard = end_waiting.shard
+          and d.dedup_key = any (array(select g.dedup_key from gone g))
+          and d.execution_id = any (execution_ids)
     ), counted as (
         insert into scheduler_internal.rollups as r
             (minute, shard, queue, job_type, succeeded, failed, cancelled, expired, retried,

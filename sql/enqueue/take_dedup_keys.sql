@@ -11,39 +11,41 @@ set enable_mergejoin = off
 set jit = off
 as $$
 -- Gives each key to the execution whose id stands at its place, unless one has it that has not
--- ended. Returns, by key, who has it now. No key may come twice; the shard of an id is that of its
--- key.
+-- ended. Returns, by key, who has it. No key may come twice; the shard of an id is that of its key.
 --
 -- Who wants a key that another transaction is taking waits for that. Keys are taken in one order,
--- so that two batches with keys in common do not wait in a circle. A key that its holder gave up
--- between the two statements is taken out of that order: should two batches come to wait for each
--- other by that, the server ends one (40P01).
+-- so that two batches with keys in common do not wait in a circle; so who holds a key that is not
+-- free is read as of the beginning. What is missing then was taken since; if it was given up since
+-- as well, it is taken out of that order: should two batches wait for each other by that, the
+-- server ends one (40P01).
+-- Each look-up is kept apart (offset 0): a join might walk the whole table.
 -- Writes: dedup_keys.
 declare
     v_holders jsonb := jsonb_build_object();
 begin
-    loop
-        with taken as (
-            insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
-            select scheduler.get_shard_id(k.id), k.key, k.id
+    while not v_holders ?& keys loop
+        with wanted as materialized (
+            select k.key, k.id, scheduler.get_shard_id(k.id) as shard
             from unnest(keys, ids) k(key, id)
             where not v_holders ? k.key
-            order by k.key
+        ), held as (
+            select w.key, d.execution_id
+            from wanted w
+            cross join lateral (
+                select d.execution_id from scheduler_internal.dedup_keys d
+                where d.shard = w.shard and d.dedup_key = w.key
+                offset 0
+            ) d
+        ), taken as (
+            insert into scheduler_internal.dedup_keys (shard, dedup_key, execution_id)
+            select w.shard, w.key, w.id from wanted w order by w.key
             on conflict do nothing
             returning dedup_key, execution_id
         )
-        select v_holders || coalesce(jsonb_object_agg(t.dedup_key, t.execution_id), '{}')
-        into v_holders
-        from taken t;
-        exit when v_holders ?& keys;
-
-        select v_holders || coalesce(jsonb_object_agg(d.dedup_key, d.execution_id), '{}')
-        into v_holders
-        from unnest(keys, ids) k(key, id)
-        join scheduler_internal.dedup_keys d
-          on d.shard = scheduler.get_shard_id(k.id) and d.dedup_key = k.key
-        where not v_holders ? k.key;
-        exit when v_holders ?& keys;
+        select v_holders
+            || coalesce((select jsonb_object_agg(h.key, h.execution_id) from held h), '{}')
+            || coalesce((select jsonb_object_agg(t.dedup_key, t.execution_id) from taken t), '{}')
+        into v_holders;
     end loop;
     return v_holders;
 end;

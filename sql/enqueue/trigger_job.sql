@@ -8,6 +8,8 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set enable_seqscan = off
+set enable_bitmapscan = off
 as $$
 -- One execution of a job, now or at run_at, beside its schedule: also while it is paused, and
 -- whatever its overlap policy. Without a payload it gets the job's.

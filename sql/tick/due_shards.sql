@@ -6,6 +6,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
 set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 as $$
 -- One index probe a shard. PL/pgSQL, because a function in SQL is planned anew at each call.
 begin

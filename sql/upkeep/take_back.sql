@@ -66,9 +66,9 @@ begin
         where not j.final
     ), freed as (
         delete from scheduler_internal.dedup_keys d
-        using judged j
-        where d.shard = take_back.shard and d.dedup_key = j.dedup_key
-          and d.execution_id = j.execution_id and j.final
+        where d.shard = take_back.shard
+          and d.dedup_key = any (array(select j.dedup_key from judged j where j.final))
+          and d.execution_id = any (array(select j.execution_id from judged j where j.final))
     ), counted as (
         select row(date_trunc('minute', at), take_back.shard, j.queue, j.job_type, 0,
                    count(*) filter (where j.final and j.status = 'failed'),

@@ -51,6 +51,14 @@ class Calls:
     def enqueue_with_a_key(self) -> None:
         self.engine.enqueued(dedup_key=str(self.last))
 
+    def enqueue_with_a_taken_key(self) -> None:
+        self.enqueue_with_a_key()
+
+    def enqueue_many_with_keys(self) -> None:
+        keys = (str(self.last), f"{self.last} again")
+        items = [{"job_type": "sql", "target": "select 1", "dedup_key": key} for key in keys]
+        self.engine.rows("enqueue_many", items=items)
+
     def trigger(self) -> None:
         self.engine.trigger_job(job_id=self.job_id)
 
@@ -84,6 +92,8 @@ class Calls:
         return [
             self.enqueue,
             self.enqueue_with_a_key,
+            self.enqueue_with_a_taken_key,
+            self.enqueue_many_with_keys,
             self.trigger,
             self.tick,
             self.claim,
@@ -100,6 +110,10 @@ class Calls:
 def test_plans_of_an_empty_database_stay_good(engine: Engine) -> None:
     engine.maintain()
     calls = Calls(engine)
+    # Tables that were vacuumed while they were empty are planned for as if they stayed so.
+    engine.db.execute(
+        "vacuum scheduler_internal.dedup_keys, scheduler_internal.jobs, scheduler_internal.schedules"
+    )
     for _ in range(2):
         engine.clock.advance(minutes=1)
         for call in calls.in_order():

@@ -19,3 +19,11 @@ def turn(folder: Path, *, alone: bool) -> Iterator[None]:
         fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         fcntl.flock(door, fcntl.LOCK_UN)
         yield
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[None]:
+    """Works on behalf of who shares the machine, or will: not while somebody has it alone."""
+    with (folder / "room.lock").open("w") as room:
+        fcntl.flock(room, fcntl.LOCK_SH)
+        yield

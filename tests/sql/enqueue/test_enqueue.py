@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg.types.json import Jsonb
 
 from tests.conftest import Connect
-from tests.faults.sessions import Db, rows, value, waiting
+from tests.faults.sessions import Db, rows, value, wait_until, waiting
 from tests.sql.engine import SQL_TARGET, Engine, refused
 
 
@@ -182,7 +183,12 @@ def test_many_with_dedup_keys_and_every_argument(engine: Engine) -> None:
     taken=st.sets(st.sampled_from("abcde")),
     keys=st.lists(st.none() | st.sampled_from("abcdefg"), min_size=1, max_size=20),
 )
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25,
+    deadline=None,
+    phases=[Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 def test_many_with_keys_are_as_many_one_by_one(
     engine: Engine, taken: set[str], keys: list[str | None]
 ) -> None:
@@ -211,7 +217,7 @@ def test_many_with_keys_are_as_many_one_by_one(
     keyed = engine.select("select shard, dedup_key, execution_id from scheduler_internal.dedup_keys")
     assert {row["dedup_key"]: row["execution_id"] for row in keyed} == held
     assert all(shards.get(row["execution_id"], row["shard"]) == row["shard"] for row in keyed)
-    for execution_id in found:
+    for execution_id in found:  # for the next example; after one that fails there is none
         engine.cancel_execution(execution_id=execution_id)
 
 
@@ -292,20 +298,78 @@ def test_two_batches_of_the_same_keys_do_not_wait_in_a_circle(engine: Engine, co
 
 
 @pytest.mark.direct
-def test_a_batch_takes_a_key_that_is_given_up_meanwhile(engine: Engine, connect: Connect) -> None:
-    """Its holder ends after the batch has met it, and before the batch can ask who it was."""
-    holder, other = connect(), connect()
-    first = engine.enqueued(dedup_key="a")
+def test_nor_do_they_when_a_key_is_given_up_meanwhile(engine: Engine, connect: Connect) -> None:
+    """The first has met the key with its holder; the second takes it, before the first has all of its own."""
+    holder, first, second = connect(), connect(), connect()
+    ending = engine.enqueued(dedup_key="a")
     holder.execute("begin")
     value(holder, "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => 'b')")
     items = [{"job_type": "sql", "target": SQL_TARGET, "dedup_key": key} for key in "ab"]
+
+    def enqueue_all(conn: Db) -> list[UUID]:
+        found = rows(conn, "select enqueue_many from scheduler.enqueue_many(%s)", Jsonb(items))
+        return [execution_id for (execution_id,) in found]
+
+    with waiting(engine.db, first, enqueue_all) as early:
+        engine.cancel_execution(execution_id=ending)
+        with waiting(engine.db, second, enqueue_all) as late:
+            holder.execute("rollback")
+            a, b = late.result()
+            assert early.result() == [ending, b]
+    ready = engine.select("select execution_id, dedup_key from scheduler.executions where status = 'ready'")
+    assert {row["execution_id"]: row["dedup_key"] for row in ready} == {a: "a", b: "b"}
+
+
+@pytest.mark.direct
+def test_a_batch_asks_again_for_a_key_that_came_and_went(engine: Engine, connect: Connect) -> None:
+    """It waits for who takes the key, and finds it neither taken at the beginning nor free."""
+    holder, other, batch = connect(), connect(), connect()
+    for conn, key in ((holder, "a"), (other, "b")):
+        conn.execute("begin")
+        taken = value(conn, "select scheduler.enqueue('sql', '\"select 1\"', dedup_key => %s)", key)
+        if conn is holder:
+            gone = taken
+    items = [{"job_type": "sql", "target": SQL_TARGET, "dedup_key": key} for key in "ab"]
     enqueue = "select enqueue_many from scheduler.enqueue_many(%s)"
-    with waiting(engine.db, other, lambda conn: rows(conn, enqueue, Jsonb(items))) as batch:
-        engine.cancel_execution(execution_id=first)
-        holder.execute("rollback")
-        ids = [execution_id for (execution_id,) in batch.result()]
+    with waiting(engine.db, batch, lambda conn: rows(conn, enqueue, Jsonb(items))) as found:
+        holder.execute("commit")
+        wait_until(
+            lambda: (
+                value(engine.db, "select pg_blocking_pids(%s)", batch.info.backend_pid)
+                == [other.info.backend_pid]
+            )
+        )
+        engine.cancel_execution(execution_id=gone)
+        other.execute("commit")
+        ids = [execution_id for (execution_id,) in found.result()]
     ready = engine.select("select execution_id, dedup_key from scheduler.executions where status = 'ready'")
     assert {row["execution_id"]: row["dedup_key"] for row in ready} == dict(zip(ids, "ab", strict=True))
+    assert ids[1] == taken
+
+
+@pytest.mark.direct
+def test_workers_are_told_of_the_shards_in_which_something_is_ready(engine: Engine) -> None:
+    key = "taken"
+    engine.enqueued(dedup_key=key)
+    engine.db.execute("set scheduler.notify = on")
+    engine.db.execute("listen scheduler_ready")
+    item = {"job_type": "sql", "target": SQL_TARGET}
+    later = {"run_at": (engine.clock.now + timedelta(hours=1)).isoformat()}
+    items = [{**item, "dedup_key": str(n)} for n in range(3)]
+    items += [{**item, "dedup_key": key}, *({**item, **later, "dedup_key": f"later {n}"} for n in range(40))]
+    ids = [row["enqueue_many"] for row in engine.rows("enqueue_many", items=items)]
+    told = sorted(int(each.payload) for each in engine.db.notifies(timeout=0.2))
+    assert told == sorted({engine.value("get_shard_id", job_id=execution_id) for execution_id in ids[:3]})
+
+
+@pytest.mark.parametrize("key", [7, True, {"a": 1}, ["a"]], ids=str)
+def test_a_key_in_a_batch_is_text_whatever_it_was(engine: Engine, key: Any) -> None:
+    items = [{"job_type": "sql", "target": SQL_TARGET, "dedup_key": key}] * 2
+    first, second = (row["enqueue_many"] for row in engine.rows("enqueue_many", items=items))
+    assert first == second
+    text = engine.execution(first)["dedup_key"]
+    assert json.loads(text) == key
+    assert engine.enqueued(dedup_key=text) == first
 
 
 def test_a_wrong_trace_of_the_session(engine: Engine) -> None:
