@@ -95,6 +95,8 @@ LOCKS = """
     where l.pid = pg_backend_pid() and c.relnamespace = 'scheduler_internal'::regnamespace
 """
 
+RETRIES = 2
+
 Counts = dict[str, tuple[int, int, int]]
 
 
@@ -150,6 +152,13 @@ def test_one_partition_of_each_table(loaded: Connection[Any], name: str, calls_b
     assert {table for table in scanned if table.startswith(("history", "waiting"))} == set()
     if name in MOST_LOCKS or calls_before:
         most = MOST_LOCKS_OF_EXCLUSIVE if name == "finish of one at a time" else MOST_LOCKS_OF_OTHERS
+        # Who plans anew locks everything, and a session does when so much was made and dropped in other
+        # databases that it lost count: then the next call tells.
+        for _ in range(RETRIES):
+            if len(locked) > MOST_LOCKS.get(name, most):
+                loaded.execute(arrange(loaded, name))
+                locked = loaded.execute(LOCKS.encode()).fetchall()
+                loaded.rollback()
         assert len(locked) <= MOST_LOCKS.get(name, most)
 
 

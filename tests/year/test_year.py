@@ -46,5 +46,5 @@ def test_a_year(engine: Engine) -> None:
 
 @pytest.mark.slow
 def test_a_year_in_detail(engine: Engine) -> None:
-    verdicts = live(engine, seed=2, hours_between=4, days_of_dense=1)
+    verdicts = live(engine, seed=2, hours_between=6, days_of_dense=1)
     assert verdicts > 10_000

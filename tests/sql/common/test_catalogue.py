@@ -13,6 +13,7 @@ WITHOUT_SEARCH_PATH = {
     "scheduler.get_shard_id",
     "scheduler_internal.make_id",
     "scheduler_internal.new_id",
+    "scheduler_internal.shard_of_key",
     "scheduler_internal.id_time",
     "scheduler_internal.id_floor",
     "scheduler_internal.default_policy",
