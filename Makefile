@@ -60,8 +60,8 @@ bench-flat: install ## Measures how the rate holds under full load, beside rival
 load: install ## Puts 10,000 requests a minute of real use on all of it (locust); PROFILES=mixed for one kind
 	@$(BIN)/python -m loadtest.load $(PROFILES)
 
-load-limit: install ## Finds the highest rate of the mixed profile that this machine holds
-	@$(BIN)/python -m loadtest.find_limit
+load-limit: install ## Finds the highest rate of enqueues and reads that this machine holds, and of reads alone
+	@$(BIN)/python -m loadtest.find_limit $(PROFILES)
 
 db-reset: install ## Throws the local database away (asks first)
 	@$(BIN)/python -m app.reset

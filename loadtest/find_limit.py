@@ -1,9 +1,9 @@
-"""The highest rate of the mixed profile that everything on this machine holds, the load included.
+"""The highest rate of a profile that everything on this machine holds, the load included.
 
 Goes up step by step until a limit is missed, then halves what is between, twice. A step that missed is tried
 once more: others may have used the machine.
 
-`python -m loadtest.find_limit`, in a checkout: the servers are those of the tests.
+`python -m loadtest.find_limit [PROFILE…]`, in a checkout: the servers are those of the tests.
 """
 
 from __future__ import annotations
@@ -15,49 +15,61 @@ import click
 from loadtest.installation import Installation, installed
 from loadtest.load_report import table, usage_between
 from loadtest.locusts import Outcome, judge, run_locust
-from loadtest.profiles import PROFILES
+from loadtest.profiles import PROFILES, Profile
 from loadtest.usage import Usage
 
 RATES = (170, 300, 450, 600, 800, 1000, 1250, 1500, 1750, 2000, 2500, 3000)
 WARM_UP_SECONDS = 5
 HALVINGS = 2
 TRIES = 2
-PROFILE = PROFILES["mixed"]
+KINDS = ("mixed", "dashboard")
+"""What is asked for at a steady rate: with writes, and reads only."""
 COLUMNS = ("planned/s", "answered/s", "failed", "p50 ms", "p95 ms", "p99 ms", "cores by part")
 
 
 @click.command()
+@click.argument("profiles", metavar="[PROFILE]...", nargs=-1, type=click.Choice(KINDS))
 @click.option("--seconds", default=15, help="How long each step takes.", show_default=True)
 @click.option("--processes", default=2, help="API processes.", show_default=True)
 @click.option("--start", default=RATES[0], help="The lowest rate.", show_default=True)
-def find_limit(seconds: int, processes: int, start: int) -> None:
-    """Finds the highest rate of the mixed profile without a failure and with p95 below its limit."""
+def find_limit(profiles: tuple[str, ...], seconds: int, processes: int, start: int) -> None:
+    """Finds the highest rate without a failure and with p95 below its limit: of mixed, of dashboard, or both."""
+    for name in profiles or KINDS:
+        with installed() as installation, installation.serving(processes=processes):
+            _find(installation, name, seconds=seconds, start=start)
+
+
+def _find(installation: Installation, name: str, *, seconds: int, start: int) -> None:
+    profile = PROFILES[name]
     rates = [start, *(rate for rate in RATES if rate > start)]
     held, missed, halvings = 0, 0, HALVINGS
     rows: list[tuple[str, ...]] = [COLUMNS]
-    with installed() as installation, installation.serving(processes=processes):
-        _step(installation, rate=start, seconds=WARM_UP_SECONDS)
-        while rates:
-            rate = rates.pop(0)
-            for _ in range(TRIES):
-                outcome, spent = _step(installation, rate=rate, seconds=seconds)
-                rows.append(_row(rate, outcome, spent))
-                click.echo("  ".join(rows[-1]))
-                if not judge(PROFILE, outcome):
-                    held = rate
-                    break
-            else:
-                missed, rates = rate, []
-            if missed and not rates and halvings:
-                rates, halvings = [(held + missed) // 2], halvings - 1
-    click.echo("\n".join(["", *table(rows), "", f"The highest rate that held: {held:,} requests a second."]))
+    _step(installation, profile, rate=start, seconds=WARM_UP_SECONDS)
+    while rates:
+        rate = rates.pop(0)
+        for _ in range(TRIES):
+            outcome, spent = _step(installation, profile, rate=rate, seconds=seconds)
+            rows.append(_row(rate, outcome, spent))
+            click.echo("  ".join((name, *rows[-1])))
+            if not judge(profile, outcome):
+                held = rate
+                break
+        else:
+            missed, rates = rate, []
+        if missed and not rates and halvings:
+            rates, halvings = [(held + missed) // 2], halvings - 1
+    click.echo(
+        "\n".join(["", *table(rows), "", f"The highest rate of {name} that held: {held:,} a second.", ""])
+    )
 
 
-def _step(installation: Installation, *, rate: float, seconds: int) -> tuple[Outcome, dict[str, Usage]]:
+def _step(
+    installation: Installation, profile: Profile, *, rate: float, seconds: int
+) -> tuple[Outcome, dict[str, Usage]]:
     installation.wait_until_idle()
     before = installation.usage()
     outcome = run_locust(
-        PROFILE,
+        profile,
         url=installation.url,
         rate=rate,
         seconds=seconds,

@@ -232,7 +232,7 @@ async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]
         """,
         (
             worker_id,
-            _array(each.hex for each in ids),
+            _array(map("%032x".__mod__, [each.int for each in ids])),  # UUID.hex is no C: a third of a us
             _array(attempts),
             _array(statuses),
             *(_sparse(each) for each in documents),
@@ -397,7 +397,7 @@ def _array(values: Iterable[int | str]) -> str:
 
 def _sparse(values: Sequence[Any]) -> list[Any] | None:
     """An array, or null where nothing is in it."""
-    return list(values) if any(value is not None for value in values) else None
+    return list(values) if values.count(None) < len(values) else None
 
 
 def _end_when_idle(limit: timedelta) -> str:

@@ -40,7 +40,7 @@ class Runner:
         self._on_outcome = on_outcome
         self._on_progress = on_progress
         self._tracing = tracing
-        self._held: dict[tuple[UUID, int], Run] = {}
+        self._held: set[Run] = set()
         self._running: set[Run] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -65,7 +65,7 @@ class Runner:
 
     def held(self) -> list[tuple[UUID, int]]:
         """What the database has given to this worker; read by the heartbeat's thread as well."""
-        return list(self._held)
+        return [key(run) for run in list(self._held)]
 
     def start(self, execution: Execution) -> None:
         """Begin to run an execution."""
@@ -74,7 +74,7 @@ class Runner:
             span = self._tracing.begin(execution)
             execution = msgspec.structs.replace(execution, traceparent=span.traceparent)
         run = Run(execution=execution, report=self._progress, abandon=self._abandon, span=span)
-        self._held[execution.execution_id, execution.attempt] = run
+        self._held.add(run)
         self._running.add(run)
         self._idle.clear()
         loop = self._loop
@@ -85,14 +85,17 @@ class Runner:
 
     def forget(self, run: Run) -> None:
         """The database knows how the run ended, or it is no longer ours."""
-        self._held.pop((run.execution.execution_id, run.execution.attempt), None)
+        self._held.discard(run)
 
     def obey(self, orders: list[StopOrder]) -> None:
         """Stop what the database wants stopped."""
+        if not orders:
+            return
+        # What has ended needs no stop: finish tells whether it came too late.
+        runs = {key(run): run for run in self._running}
         for order in orders:
-            run = self._held.get((order.execution_id, order.attempt))
-            # What has ended needs no stop: finish tells whether it came too late.
-            if run is not None and run in self._running:
+            run = runs.get((order.execution_id, order.attempt))
+            if run is not None:
                 _log.info("stopping", reason=order.reason, **ids(run))
                 run.stop(_reason(order.reason))
 
@@ -174,6 +177,11 @@ class Runner:
                 **ids(run),
             )
         return True
+
+
+def key(run: Run) -> tuple[UUID, int]:
+    """Return the key of a run in the database. Here it is known by itself, as UUIDs are slow to hash."""
+    return run.execution.execution_id, run.execution.attempt
 
 
 def ids(run: Run) -> dict[str, Any]:
