@@ -33,7 +33,7 @@ COLUMNS = ("planned/s", "answered/s", "failed", "p50 ms", "p95 ms", "p99 ms", "c
 @click.option("--processes", default=2, help="API processes.", show_default=True)
 @click.option("--start", default=RATES[0], help="The lowest rate.", show_default=True)
 def find_limit(profiles: tuple[str, ...], seconds: int, processes: int, start: int) -> None:
-    """Finds the highest rate without a failure and with p95 below its limit: of mixed, of dashboard, or both."""
+    """Finds the highest rate without a failure and with p95 below its limit: mixed, dashboard, or both."""
     for name in profiles or KINDS:
         with installed() as installation, installation.serving(processes=processes):
             _find(installation, name, seconds=seconds, start=start)
