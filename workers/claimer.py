@@ -112,7 +112,7 @@ class Claimer(Looper):
         self._most = min(2 * self._most, self._settings.concurrency)
         # Claimed while the worker was told to leave, or in the name of an id that is no longer ours.
         if executions and (self.stopping or worker_id != self._lease.worker_id):
-            held = [(execution.execution_id, execution.attempt) for execution in executions]
+            held = [execution.key for execution in executions]
             async with self._link.call() as conn:
                 await queries.release(conn, worker_id=worker_id, held=held)
             return 0.0

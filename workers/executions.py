@@ -48,6 +48,11 @@ class Execution(msgspec.Struct, frozen=True):
     traceparent: str | None
     token: UUID | None
 
+    @property
+    def key(self) -> tuple[UUID, int]:
+        """The attempt as the database knows it. In this process a Run is: a UUID is slow to hash."""
+        return self.execution_id, self.attempt
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """How a run ended."""

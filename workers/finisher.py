@@ -17,7 +17,7 @@ from workers.executions import Outcome, Run, failed
 from workers.lease import Lease
 from workers.looper import Looper, Outage
 from workers.queries import Ending
-from workers.runner import ids, key
+from workers.runner import ids
 
 MAX_BATCH = 1000
 # Worth waiting for company when more is running: a commit costs more than this.
@@ -145,7 +145,7 @@ class Finisher(Looper):
             if self._ended and self._ended[0][0] is run:
                 self._ended.popleft()
             self._forget(run)
-            if stale and key(run) in stale:
+            if stale and run.execution.key in stale:
                 metrics.stale.inc()
                 self._log.warning(
                     "refused as stale: another attempt owns the execution, or it has ended", **ids(run)
@@ -155,7 +155,7 @@ class Finisher(Looper):
 
     async def _release(self) -> None:
         batch = list(self._unbegun)
-        held = [key(run) for run in batch]
+        held = [run.execution.key for run in batch]
         async with self._link.call() as conn:
             await queries.release(conn, worker_id=self._lease.worker_id, held=held)
         self._unbegun = [run for run in self._unbegun if run not in batch]

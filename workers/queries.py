@@ -232,7 +232,7 @@ async def finish(conn: Connection, *, worker_id: UUID, endings: Sequence[Ending]
         """,
         (
             worker_id,
-            _array(map("%032x".__mod__, [each.int for each in ids])),  # UUID.hex is no C: a third of a us
+            _array(each.hex for each in ids),
             _array(attempts),
             _array(statuses),
             *(_sparse(each) for each in documents),

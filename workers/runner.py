@@ -65,7 +65,7 @@ class Runner:
 
     def held(self) -> list[tuple[UUID, int]]:
         """What the database has given to this worker; read by the heartbeat's thread as well."""
-        return [key(run) for run in list(self._held)]
+        return [run.execution.key for run in list(self._held)]
 
     def start(self, execution: Execution) -> None:
         """Begin to run an execution."""
@@ -92,7 +92,7 @@ class Runner:
         if not orders:
             return
         # What has ended needs no stop: finish tells whether it came too late.
-        runs = {key(run): run for run in self._running}
+        runs = {run.execution.key: run for run in self._running}
         for order in orders:
             run = runs.get((order.execution_id, order.attempt))
             if run is not None:
@@ -177,11 +177,6 @@ class Runner:
                 **ids(run),
             )
         return True
-
-
-def key(run: Run) -> tuple[UUID, int]:
-    """Return the key of a run in the database. Here it is known by itself, as UUIDs are slow to hash."""
-    return run.execution.execution_id, run.execution.attempt
 
 
 def ids(run: Run) -> dict[str, Any]:
