@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 from psycopg import Connection
 
 from tests.conftest import Database
@@ -129,6 +130,18 @@ async def test_what_was_not_begun_is_given_back(bench: Bench) -> None:
     await bench.record()
     assert [status(bench, run) for run in runs] == ["ready", "ready"]
     assert bench.forgotten == runs
+
+
+async def test_only_what_is_refused_is_counted_as_such(bench: Bench) -> None:
+    before = REGISTRY.get_sample_value("job_finishes_refused_total") or 0.0
+    stale, ours = await bench.claim(2)
+    async with bench.link.call() as conn:
+        await queries.release(conn, worker_id=bench.lease.worker_id, held=[stale.execution.key])
+    for run in (stale, ours):
+        bench.finisher.add(run, Outcome(status="succeeded"))
+    await bench.record()
+    assert [status(bench, run) for run in (stale, ours)] == ["ready", "succeeded"]
+    assert REGISTRY.get_sample_value("job_finishes_refused_total") == before + 1
 
 
 async def test_stale_end_is_refused_and_forgotten(bench: Bench) -> None:

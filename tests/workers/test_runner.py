@@ -61,6 +61,18 @@ async def test_what_returns_nothing_has_no_result(keeper: Keeper) -> None:
     assert await stage.ended() == Outcome(status="succeeded")
 
 
+async def test_what_has_ended_is_held_until_it_is_recorded(keeper: Keeper) -> None:
+    async def nothing(_: Context) -> None: ...
+
+    stage = Stage(keeper, nothing)
+    run = stage.start()
+    assert stage.runner.held() == [run.execution.key]
+    await stage.ended()
+    assert stage.runner.held() == [run.execution.key]
+    stage.runner.forget(run)
+    assert stage.runner.held() == []
+
+
 async def test_timeout_stops_the_handler(keeper: Keeper) -> None:
     notes: list[str] = []
 
