@@ -28,7 +28,6 @@ declare
     v_newest constant timestamptz := timestamptz '9999-01-01 00:00+00';
     v_from uuid;
     v_upto uuid;
-    v_lately uuid;
     v_found record;
 begin
     perform scheduler_internal.check_page(max_rows);
@@ -46,17 +45,8 @@ begin
         perform scheduler_internal.refuse_cursor(after);
     end;
     v_from := scheduler_internal.id_floor(least(v_newest, greatest(from_time, v_oldest)));
-    -- Mostly a day fills the page, and the others of a month need not even be opened. What waits or
-    -- runs does not lie in days.
-    v_lately := case when 'history' = any (v_stages) then scheduler_internal.id_floor(greatest(
-        v_oldest, least(scheduler_internal.id_time(v_upto), scheduler.now()) - interval '1 day'))
-        else v_from end;
     v_found := scheduler_internal.find_executions(v_stages, status, job_id, queue, job_type, tag,
-        error_contains, greatest(v_from, v_lately), v_upto, max_rows);
-    if v_found.next_id is null and v_lately > v_from then
-        v_found := scheduler_internal.find_executions(v_stages, status, job_id, queue, job_type,
-            tag, error_contains, v_from, v_upto, max_rows);
-    end if;
+        error_contains, v_from, v_upto, max_rows);
     return scheduler_internal.page(
         scheduler_internal.show_executions(v_found.execution_ids), v_found.next_id::text);
 end;

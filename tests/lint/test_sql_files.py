@@ -15,7 +15,6 @@ MAX_LINES = 120
 
 # Longer, with the reason: one statement or one loop that would be harder to follow in two places.
 LONG_FILES = {
-    "sql/api/find_executions.sql": "one statement merges what waits, runs and has ended",
     "sql/claim/claim_shard.sql": "one statement moves a batch from waiting to running, one walk finds it",
     "sql/finish/finish_shard.sql": "one statement moves a batch from running to history, waiting and rollups",
     "sql/cron/next_instant.sql": "the search for the next instant is one loop over day, time and offset",

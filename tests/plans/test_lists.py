@@ -13,7 +13,7 @@ from psycopg import Connection
 from tests.plans.conftest import DAYS, HISTORY, WAITING
 
 PAGE = 50
-WINDOW = 20_000  # the most that one call of a list looks at, see find_executions.sql
+WINDOW = 20_000  # the most that one call of a list looks at, see find_ended.sql
 # A page is found, then shown; each begins in every partition of a day.
 FEW = 5 * PAGE + 2 * (DAYS + 8)
 OF_A_SHARD = 2 * WAITING // 16  # in the evening, when the last day holds less than a page of a job's
@@ -78,6 +78,39 @@ def test_a_call_reads_little(loaded: Connection[Any], call: str) -> None:
         # What waits in a shard is not much here, nor is it in the queues.
         if table != "waiting" or not ("job_id" in call or call.startswith("activity")):
             assert whole == 0, table
+
+
+END = """
+    do $$
+    declare
+        v_worker uuid := gen_random_uuid();
+        v_ids uuid[];
+    begin
+        perform scheduler.heartbeat(v_worker);
+        perform scheduler.enqueue_many(jsonb_build_array(
+            jsonb_build_object('job_type', 'python', 'target', 'noop', 'queue', 'ended')))
+        from generate_series(1, 3000);
+        v_ids := array(select execution_id from scheduler.claim(v_worker, 3000, queues => '{ended}'));
+        perform scheduler.finish(v_worker, v_ids, array_fill(1, array[3000]),
+                                 array_fill('succeeded'::text, array[3000]));
+    end;
+    $$
+"""
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("call", ["list_executions({})", "list_executions(queue => 'ended', {})"])
+def test_a_page_does_not_walk_past_all_that_has_ended(loaded: Connection[Any], call: str) -> None:
+    """Where an execution waited and ran an entry is left of it, until vacuum comes."""
+    loaded.execute(END)
+    before = read_of(loaded, "waiting|running")
+    (page,) = loaded.execute(
+        f"select scheduler.{call.format('to_time => clock_timestamp()')}".encode()
+    ).fetchone() or [None]
+    assert {item["status"] for item in page["items"]} >= {"succeeded"}
+    read, whole = (now - then for now, then in zip(read_of(loaded, "waiting|running"), before, strict=True))
+    assert read <= FEW
+    assert whole == 0
 
 
 @pytest.mark.direct

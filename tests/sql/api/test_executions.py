@@ -182,7 +182,7 @@ def test_a_full_page_ends_where_a_table_was_looked_at_no_further(engine: Engine)
 def test_long_tables_are_read_by_their_indexes(busy: Engine) -> None:
     """Short ones are read from end to end: what is listed is the same."""
     expected = shown(busy)
-    rewrite(busy.db, "scheduler_internal.find_executions", "4000000", "-1")
+    rewrite(busy.db, "scheduler_internal.find_alive", "4000000", "-1")
     assert listed(busy, max_rows=1000) == expected
     for status in ("ready", "scheduled", "running"):
         found = listed(busy, status=status)
