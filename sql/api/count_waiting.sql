@@ -1,11 +1,19 @@
 create or replace function scheduler_internal.count_waiting(at timestamptz, most integer)
 returns table (queue text, ready bigint, scheduled bigint, is_capped boolean)
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set enable_bitmapscan = off
+set jit = off
 as $$
-    -- What waits in each queue, counted up to a bound: of each of 100 queues at most so many in
-    -- each shard. The index that claims by gives the next queue without a look at the rows between.
+-- What waits in each queue, counted up to a bound: of each of 100 queues at most so many in
+-- each shard. The index that claims by gives the next queue without a look at the rows between.
+--
+-- In PL/pgSQL, which keeps the plan: in SQL each call planned it anew.
+begin
+    return query
     with recursive found (shard, queue, n) as (
         select s, (select w.queue from scheduler_internal.waiting w
                    where w.shard = s order by w.queue limit 1), 1
@@ -29,7 +37,8 @@ as $$
         ) x
     ) c
     where f.queue is not null
-    group by f.queue
+    group by f.queue;
+end;
 $$;
 
 comment on function scheduler_internal.count_waiting(timestamptz, integer) is

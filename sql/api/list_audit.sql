@@ -14,7 +14,9 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 -- A page of the audit log, newest first, from from_time to to_time (not included). Looks at 20,000
 -- entries at most: rare matches make short pages that have a next_cursor all the same.

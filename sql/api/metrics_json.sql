@@ -5,7 +5,7 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 -- What /metrics tells of the whole, at a cost that does not grow with what waits or has ended: the
@@ -61,7 +61,8 @@ begin
     ) q;
     return json_build_object(
         'executions', coalesce(v_executions, '[]'),
-        'active', (select count(*) from scheduler_internal.running),
+        'active', (
+            select coalesce(sum(r.running), 0)::bigint from scheduler_internal.count_running() r),
         'queues', coalesce(v_queues, '[]'));
 end;
 $$;

@@ -9,7 +9,9 @@ returns table (fire_at timestamptz, verdict text, decided_at timestamptz)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
-set plan_cache_mode = force_custom_plan
+set plan_cache_mode = force_generic_plan
+set enable_seqscan = off
+set jit = off
 as $$
 -- The half of the ledger without executions, newest first: the instants of a job in
 -- [from_time, before) that were skipped, as many as make max_rows together with the fired ones
