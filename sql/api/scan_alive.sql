@@ -27,6 +27,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = on
 set enable_indexscan = off
 set enable_bitmapscan = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 -- From end to end: in the indexes lie the entries of all that has ended since the last vacuum, and

@@ -1,4 +1,4 @@
-"""What tickers and workers call again and again starts no process, which would cost more than the work."""
+"""What is called again and again starts no process, which would cost more than the work."""
 
 from __future__ import annotations
 
@@ -19,6 +19,11 @@ LOOPS = (
     f"select scheduler.claim('{WORKER}', queues => '{{none}}')",
     f"select scheduler.heartbeat('{WORKER}')",
     "select scheduler.status_json()",
+    "select scheduler.activity(now())",
+    "select scheduler.metrics_json()",
+    "select scheduler.list_workers()",
+    "select scheduler.list_executions()",
+    "select scheduler.list_executions(status => 'running')",
 )
 TELL_PLANS = """
     load 'auto_explain';
@@ -27,14 +32,11 @@ TELL_PLANS = """
     set auto_explain.log_min_duration = 0;
     set auto_explain.log_nested_statements = on;
 """
-
-
-WITNESS = """
-    set parallel_setup_cost = 0;
-    set parallel_tuple_cost = 0;
-    set min_parallel_table_scan_size = 0;
-    select count(*) from scheduler_internal.history;
+TEMPT = """
+    set parallel_setup_cost = 100;
 """
+"""As where the tables are ten times as large."""
+WITNESS = "select count(*) from scheduler_internal.history"
 
 
 @pytest.mark.direct
@@ -45,6 +47,7 @@ def test_loops_start_no_processes(loaded: Connection[Any]) -> None:
     loaded.execute(f"select scheduler.claim('{WORKER}', 10000)".encode())
     loaded.execute("analyze scheduler_internal.running")
     loaded.execute(TELL_PLANS.encode())
+    loaded.execute(TEMPT.encode())
     for call in LOOPS:
         loaded.execute(call.encode())
     gathered = [plan for plan in plans if "Gather" in plan]
