@@ -58,14 +58,18 @@ declare
     v_count integer;
 begin
     v_lanes := array(
-        select row(claim_shard.shard, l.queue, l.rank, l.from_run_at)
-               ::scheduler_internal.claim_bounds
-        from scheduler_internal.lanes(shard, v_mode = 'bounded') l
+        select l
+        from scheduler_internal.lanes(
+            shard, v_mode = 'bounded', case when v_mode <> 'sweep' then queues end) l
         order by hashtextextended(l.queue, v_seed), l.rank);
     v_walked := scheduler_internal.walked(shard);
     if v_mode = 'sweep'
        or v_mode = 'all' and scheduler_internal.is_far(v_walked - v_walked_before) then
-        perform scheduler_internal.note_sweep(shard, v_walked - v_walked_before, v_lanes, at);
+        perform scheduler_internal.note_sweep(
+            shard, v_walked - v_walked_before,
+            case when v_mode = 'sweep' or queues is null then v_lanes
+                 else array(select l from scheduler_internal.lanes(shard, false, null) l) end,
+            at);
     end if;
     if max_executions = 0 then  -- warm_up(): a look that finds nothing makes the plans too
         v_lanes := array[row(shard, '', 0, 'infinity')::scheduler_internal.claim_bounds];

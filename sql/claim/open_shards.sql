@@ -14,44 +14,84 @@ set enable_bitmapscan = off
 as $$
 -- ready_shards() for those of which the first row does not tell. In each the lanes (queue, rank)
 -- that exist are hopped through by the index, one probe a lane, so that rows that wait for the
--- future cost nothing (lanes(), written out: a call of it for each shard takes a quarter more).
--- Where claims are bounded, the lanes and where to begin are known; where a sweep is due, a claim
--- is to look.
+-- future cost nothing (lanes(), written out: a call of it for each shard takes a quarter more); of
+-- given queues only their own lanes. Where claims are bounded, the lanes and where to begin are
+-- known; where a sweep is due, a claim is to look.
 begin
+    if queues is null then
+        return array(
+            select g.shard
+            from unnest(shards) g(shard)
+            left join scheduler_internal.claim_sweeps s on s.shard = g.shard
+            where case when s.next_at is null then exists (
+                    with recursive pair as (
+                        (select w.queue, w.rank
+                         from scheduler_internal.waiting w
+                         where w.shard = g.shard
+                         order by w.queue, w.rank
+                         limit 1)
+                        union all
+                        select n.queue, n.rank
+                        from pair p
+                        cross join lateral (
+                            select w.queue, w.rank
+                            from scheduler_internal.waiting w
+                            where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
+                            order by w.queue, w.rank
+                            limit 1
+                        ) n
+                    )
+                    select from pair p
+                    -- limit: a probe stays a probe, where "exists" becomes a join that reads all
+                    where (select true from scheduler_internal.waiting w
+                           where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
+                             and w.run_at <= at
+                           limit 1))
+                when scheduler_internal.is_sweep_due(s.next_at) then true
+                else exists (
+                    select from scheduler_internal.claim_bounds b
+                    where b.shard = g.shard
+                      and (select true from scheduler_internal.waiting w
+                           where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
+                             and w.run_at >= b.from_run_at and w.run_at <= at
+                           limit 1))
+                end);
+    end if;
     return array(
         select g.shard
         from unnest(shards) g(shard)
         left join scheduler_internal.claim_sweeps s on s.shard = g.shard
-        where case
-            when s.next_at is null then exists (
+        where case when s.next_at is null then exists (
                 with recursive pair as (
-                    (select w.queue, w.rank
-                     from scheduler_internal.waiting w
-                     where w.shard = g.shard
-                     order by w.queue, w.rank
-                     limit 1)
+                    select f.queue, f.rank
+                    from unnest(queues) q
+                    cross join lateral (
+                        select w.queue, w.rank
+                        from scheduler_internal.waiting w
+                        where w.shard = g.shard and w.queue = q
+                        order by w.queue, w.rank
+                        limit 1
+                    ) f
                     union all
                     select n.queue, n.rank
                     from pair p
                     cross join lateral (
                         select w.queue, w.rank
                         from scheduler_internal.waiting w
-                        where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
+                        where w.shard = g.shard and w.queue = p.queue and w.rank > p.rank
                         order by w.queue, w.rank
                         limit 1
                     ) n
                 )
                 select from pair p
-                where (queues is null or p.queue = any (queues))
-                  -- limit: the probe stays a probe, where "exists" becomes a join that reads all
-                  and (select true from scheduler_internal.waiting w
+                where (select true from scheduler_internal.waiting w
                        where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
                          and w.run_at <= at
                        limit 1))
             when scheduler_internal.is_sweep_due(s.next_at) then true
             else exists (
                 select from scheduler_internal.claim_bounds b
-                where b.shard = g.shard and (queues is null or b.queue = any (queues))
+                where b.shard = g.shard and b.queue = any (queues)
                   and (select true from scheduler_internal.waiting w
                        where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
                          and w.run_at >= b.from_run_at and w.run_at <= at

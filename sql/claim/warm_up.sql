@@ -11,6 +11,7 @@ as $$
 -- Locks, Writes: where shard 0 is walked far, as note_sweep().
 begin
     perform scheduler_internal.claim_shard(0, null, 0, null, null, null, scheduler.now());
+    perform scheduler_internal.lanes(0, false, '{}');  -- as who serves some queues only
     perform scheduler_internal.finish_shard(0, null, '{}', '{}', '{}', null, null, null,
         scheduler.now());
 end;

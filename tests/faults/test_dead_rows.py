@@ -226,6 +226,18 @@ def test_filters_hide_nothing_from_others(held: Held) -> None:
     assert held.claim(job_type="http") == others
 
 
+def test_who_serves_one_queue_hides_no_other(held: Held) -> None:
+    """His claim has walked far in his own lanes, and notes where to begin in all of them."""
+    others = held.enqueue(queue="other")
+    held.enqueue(FAR + 1)
+    one = "select execution_id from scheduler.claim(%s, %s, queues => '{default}', shard => %s)"
+    for number in (FAR, 1):
+        assert len(rows(held.conn, one, held.worker_id, number, SHARD)) == number
+    assert held.is_bounded
+    held.conn.execute(LATER, [SHARD])
+    assert held.claim() == others
+
+
 def test_a_claim_that_is_rolled_back_hides_nothing(held: Held) -> None:
     made = held.enqueue()
     held.at(60)

@@ -1,7 +1,4 @@
-"""The lists of the REST API on a database with much in it: a call reads a page, or a bounded stretch of rows.
-
-How much a call has read, the server itself counts: rows of tables from end to end, entries of indexes.
-"""
+"""The lists of the REST API on a database with much in it: a call reads a page, or a stretch of rows."""
 
 from __future__ import annotations
 
@@ -11,20 +8,13 @@ import pytest
 from psycopg import Connection
 
 from tests.plans.conftest import DAYS, HISTORY, WAITING
+from tests.plans.witness import read_of
 
 PAGE = 50
 WINDOW = 20_000  # the most that one call of a list looks at, see find_ended.sql
 # A page is found, then shown; each begins in every partition of a day.
 FEW = 5 * PAGE + 2 * (DAYS + 8)
 OF_A_SHARD = 2 * WAITING // 16  # in the evening, when the last day holds less than a page of a job's
-
-READ = """
-    select coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)), 0),
-        coalesce(sum(pg_stat_get_xact_tuples_returned(c.oid)) filter (where c.relkind = 'r'), 0)
-    from pg_class c
-    where c.relnamespace = 'scheduler_internal'::regnamespace and c.relkind in ('r', 'i')
-        and c.relname ~ %s
-"""
 
 # call -> how much of the history, and of what waits, it may read. What a call looks at in vain it reads
 # twice: the second time to find where it stopped.
@@ -52,13 +42,6 @@ CALLS = {
     "get_execution_json('{execution_id}')": (1, 0),
     "activity(now() - interval '1 hour')": (2_000 + DAYS + 8, 32 * 1_000 + 32),
 }
-
-
-def read_of(conn: Connection[Any], tables: str) -> tuple[int, int]:
-    """Returns how many rows and entries of some tables this session has read; and those from end to end."""
-    row = conn.execute(READ.encode(), [f"^({tables})_[0-9]+(_|$)"]).fetchone()
-    assert row is not None
-    return int(row[0]), int(row[1])
 
 
 @pytest.mark.direct

@@ -1,0 +1,44 @@
+"""Claims where many queues wait: who serves one of them does not look at the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from psycopg import Connection
+from psycopg.types.json import Jsonb
+
+from tests.plans.witness import read_of
+
+WORKER = "00000000-0000-4000-8000-000000000003"
+QUEUES = 300
+CLAIM = "select execution_id from scheduler.claim(%s, 10, queues => %s, shard => %s)"
+
+
+def read_by(conn: Connection[Any], queues: list[str], shard: int | None) -> tuple[int, int]:
+    """Returns how many a claim got, and how many rows and entries of what waits it has read."""
+    before, _ = read_of(conn, "waiting")
+    claimed = conn.execute(CLAIM, [WORKER, queues, shard]).fetchall()
+    return len(claimed), read_of(conn, "waiting")[0] - before
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("shard", [None, 3])
+def test_a_claim_looks_at_its_own_queues(loaded: Connection[Any], shard: int | None) -> None:
+    items = [
+        {"job_type": "python", "target": "noop", "queue": f"queue-{number}", "priority": number % 5}
+        for number in range(QUEUES)
+        for _ in range(32)
+    ]
+    loaded.execute("select scheduler.enqueue_many(%s)", [Jsonb(items)])
+    loaded.execute("select scheduler.heartbeat(%s)", [WORKER])
+    claimed, read = read_by(loaded, ["none"], shard)
+    assert claimed == 0
+    assert read <= 16  # the first that waits in each shard
+    claimed, read = read_by(loaded, ["queue-7", "queue-7", "none"], shard)
+    assert claimed == (10 if shard is None else claimed)
+    # Of each shard the first, whether anything is ready, the lane, and what is claimed.
+    assert read <= 16 * 4 + 2 * claimed
+    claimed, read = read_by(loaded, ["mail"], shard)
+    assert claimed == 10
+    assert read <= 16 * 4 + 2 * claimed
