@@ -18,7 +18,7 @@ from tests.workers.support import Schedule
 from workers import queries
 from workers.claimer import MOST_TURNS, Claimer, until_turn
 from workers.database import DeadlineExceededError, Link
-from workers.executions import Outcome, Run
+from workers.executions import Execution, Outcome, Run
 from workers.finisher import Finisher
 from workers.keeper import now
 from workers.lease import Lease
@@ -255,3 +255,15 @@ async def test_a_claim_that_does_not_end_in_time_asks_for_less_the_next_time(
     await bench.claimer.turn()
     await bench.claimer.turn()
     assert asked == [2, 1, 1, 2]
+
+
+async def test_a_look_in_vain_that_took_long_is_not_repeated_at_once(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def claim(*_: Any, **__: Any) -> list[Execution]:
+        await asyncio.sleep(0.4)
+        return []
+
+    monkeypatch.setattr(queries, "claim", claim)
+    monkeypatch.setattr("workers.claimer.jitter", lambda least, _most: least)
+    assert 0.99 < await bench.claimer.turn() <= 1
