@@ -40,7 +40,9 @@ begin
     end if;
     if stages && '{waiting,running}' and error_contains is null then
         v_alive := scheduler_internal.find_alive(stages, status, job_id, queue, job_type, tag,
-            coalesce(next_id, from_id), upto_id, next_id is not null, max_rows);
+            coalesce(next_id, from_id), upto_id,
+            next_id is not null and job_id is null,  -- of one job a page may reach back for weeks
+            max_rows);
         execution_ids := array(
             select i from unnest(execution_ids || v_alive.execution_ids) i order by i desc);
         next_id := greatest(next_id, v_alive.next_id, execution_ids[max_rows + 1]);

@@ -16,6 +16,7 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_sort = off
 set jit = off
 as $$
 -- A page of the audit log, newest first, from from_time to to_time (not included). Looks at 20,000

@@ -11,6 +11,7 @@ stable
 set search_path = pg_catalog, pg_temp
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_sort = off
 set jit = off
 as $$
 -- The half of the ledger without executions, newest first: the instants of a job in

@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from itertools import cycle
 from pathlib import Path
 
 from tests.support.guard import guard
@@ -20,12 +21,17 @@ STOP_SECONDS = 15.0
 # Below the ports that the system gives to outgoing connections: one of those could otherwise take the port of
 # a server that a test has stopped for a moment.
 PORTS = range(20_000, 32_000)
+# Each test process has ports of its own, and gives out each once in a round: one of a server that is about to
+# start, or that a test has stopped for a moment, looks free to others.
+PROCESSES = 4
+_number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % PROCESSES
+_ports = cycle(random.sample(PORTS[_number::PROCESSES], len(PORTS) // PROCESSES))
 
 
 def free_port() -> int:
     """Returns a port of 127.0.0.1 on which nobody listens."""
     while True:
-        port = random.choice(PORTS)
+        port = next(_ports)
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
