@@ -18,72 +18,34 @@ as $$
 -- given queues only their own lanes. Where claims are bounded, the lanes and where to begin are
 -- known; where a sweep is due, a claim is to look.
 begin
-    if queues is null then
-        return array(
-            select g.shard
-            from unnest(shards) g(shard)
-            left join scheduler_internal.claim_sweeps s on s.shard = g.shard
-            where case when s.next_at is null then exists (
-                    with recursive pair as (
-                        (select w.queue, w.rank
-                         from scheduler_internal.waiting w
-                         where w.shard = g.shard
-                         order by w.queue, w.rank
-                         limit 1)
-                        union all
-                        select n.queue, n.rank
-                        from pair p
-                        cross join lateral (
-                            select w.queue, w.rank
-                            from scheduler_internal.waiting w
-                            where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
-                            order by w.queue, w.rank
-                            limit 1
-                        ) n
-                    )
-                    select from pair p
-                    -- limit: a probe stays a probe, where "exists" becomes a join that reads all
-                    where (select true from scheduler_internal.waiting w
-                           where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
-                             and w.run_at <= at
-                           limit 1))
-                when scheduler_internal.is_sweep_due(s.next_at) then true
-                else exists (
-                    select from scheduler_internal.claim_bounds b
-                    where b.shard = g.shard
-                      and (select true from scheduler_internal.waiting w
-                           where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
-                             and w.run_at >= b.from_run_at and w.run_at <= at
-                           limit 1))
-                end);
-    end if;
     return array(
         select g.shard
         from unnest(shards) g(shard)
         left join scheduler_internal.claim_sweeps s on s.shard = g.shard
-        where case when s.next_at is null then exists (
+        where case
+            when s.next_at is null and queues is not null then exists (
+                select from scheduler_internal.lanes(g.shard, false, queues) l
+                where l.from_run_at <= at)
+            when s.next_at is null then exists (
                 with recursive pair as (
-                    select f.queue, f.rank
-                    from unnest(queues) q
-                    cross join lateral (
-                        select w.queue, w.rank
-                        from scheduler_internal.waiting w
-                        where w.shard = g.shard and w.queue = q
-                        order by w.queue, w.rank
-                        limit 1
-                    ) f
+                    (select w.queue, w.rank
+                     from scheduler_internal.waiting w
+                     where w.shard = g.shard
+                     order by w.queue, w.rank
+                     limit 1)
                     union all
                     select n.queue, n.rank
                     from pair p
                     cross join lateral (
                         select w.queue, w.rank
                         from scheduler_internal.waiting w
-                        where w.shard = g.shard and w.queue = p.queue and w.rank > p.rank
+                        where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
                         order by w.queue, w.rank
                         limit 1
                     ) n
                 )
                 select from pair p
+                -- limit: the probe stays a probe, where "exists" becomes a join that reads all
                 where (select true from scheduler_internal.waiting w
                        where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
                          and w.run_at <= at
@@ -91,7 +53,7 @@ begin
             when scheduler_internal.is_sweep_due(s.next_at) then true
             else exists (
                 select from scheduler_internal.claim_bounds b
-                where b.shard = g.shard and b.queue = any (queues)
+                where b.shard = g.shard and (queues is null or b.queue = any (queues))
                   and (select true from scheduler_internal.waiting w
                        where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
                          and w.run_at >= b.from_run_at and w.run_at <= at
