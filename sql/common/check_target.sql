@@ -4,7 +4,8 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
--- Returns the target as a document: a JSON string is short for its first key.
+-- Returns the target as a document: a JSON string is short for its first key. What is right asks no
+-- query, each of which takes 10 us here.
 -- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind; 42501
 -- where the API key at hand may not make such a job.
 declare
@@ -28,8 +29,8 @@ begin
             format('It is %s.', coalesce('a JSON ' || jsonb_typeof(v_target), 'null')),
             format('Write target => ''{"%s": "…"}''.', v_main), argument => 'target');
     end if;
-    select k into v_key from jsonb_object_keys(v_target) k where k <> all (v_keys) limit 1;
-    if found then
+    if v_target - v_keys <> '{}' then
+        select min(k) into v_key from jsonb_object_keys(v_target - v_keys) k;
         perform scheduler_internal.refuse(
             format('unknown key %L in the target of a %s job', v_key, job_type),
             format('It knows %s.', array_to_string(v_keys, ', ')), 'Correct or remove the key.',
@@ -71,9 +72,10 @@ begin
         end if;
     end if;
     foreach v_key in array array['headers', 'env'] loop
-        if v_target ? v_key and (jsonb_typeof(v_target -> v_key) <> 'object' or exists (
+        continue when not v_target ? v_key;
+        if jsonb_typeof(v_target -> v_key) <> 'object' or exists (
                select from jsonb_each(v_target -> v_key) e
-               where jsonb_typeof(e.value) <> 'string')) then
+               where jsonb_typeof(e.value) <> 'string') then
             perform scheduler_internal.refuse(
                 format('"%s" must be an object of strings', v_key), 'Names to values.',
                 format('Write {"%s": {"NAME": "value"}}.', v_key), argument => 'target');

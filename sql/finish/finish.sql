@@ -26,7 +26,8 @@ as $$
 declare
     v_now constant timestamptz := scheduler.now();
     v_count constant integer := coalesce(cardinality(execution_ids), 0);
-    v_shard integer;
+    v_shards integer[];
+    v_part record;
     v_ended record;
     v_counts scheduler_internal.rollups[];
 begin
@@ -51,14 +52,39 @@ begin
             'unknown status', format('The statuses are %s.', left(statuses::text, 200)),
             'Use succeeded, failed or cancelled.');
     end if;
+    if v_count = 0 then
+        return;
+    end if;
     perform scheduler_internal.ensure_history(execution_ids);
-    for v_shard in
-        select distinct scheduler.get_shard_id(i) from unnest(execution_ids) i order by 1
+    v_shards := array[scheduler.get_shard_id(execution_ids[1])];
+    if v_count > 1 then
+        v_shards := array(select distinct scheduler.get_shard_id(i) from unnest(execution_ids) i);
+    end if;
+    for v_part in
+        -- A batch of one shard, as a backlog gives them, is passed on as it is: to aggregate it
+        -- would take 1 us of 17 an execution. One of 16 is split once: to filter it sixteen times
+        -- took 31 us instead of 25.
+        select v_shards[1] as shard, execution_ids, attempts, statuses, results, errors, retry_after
+        where cardinality(v_shards) = 1
+        union all
+        select i.shard, array_agg(i.execution_id), array_agg(i.attempt), array_agg(i.status),
+               array_agg(i.result), array_agg(i.error), array_agg(i.retry_after)
+        from (
+            select scheduler.get_shard_id(u.execution_id) as shard, u.*
+            from unnest(execution_ids, attempts, statuses, results, errors, retry_after)
+                 u(execution_id, attempt, status, result, error, retry_after)
+            where cardinality(v_shards) > 1
+        ) i
+        group by i.shard
+        order by shard
     loop
-        v_ended := scheduler_internal.finish_shard(v_shard, finish.worker_id, execution_ids,
-            attempts, statuses, results, errors, retry_after, v_now);
+        v_ended := scheduler_internal.finish_shard(v_part.shard, finish.worker_id,
+            v_part.execution_ids, v_part.attempts, v_part.statuses, v_part.results, v_part.errors,
+            v_part.retry_after, v_now);
         v_counts := v_counts || v_ended.counts;
-        return query select * from unnest(v_ended.stale_ids, v_ended.stale_attempts);
+        if v_ended.stale_ids is not null then
+            return query select * from unnest(v_ended.stale_ids, v_ended.stale_attempts);
+        end if;
     end loop;
     perform scheduler_internal.count_ends(v_counts);
 end;

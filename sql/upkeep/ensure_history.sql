@@ -17,6 +17,9 @@ declare
 begin
     perform scheduler_internal.ensure_partition('history', v_today),
             scheduler_internal.ensure_partition('rollups', v_today);
+    if v_from <= all (execution_ids) and v_to > all (execution_ids) then
+        return;
+    end if;
     for v_day in
         select distinct (scheduler_internal.id_time(i) at time zone 'UTC')::date
         from unnest(execution_ids) i

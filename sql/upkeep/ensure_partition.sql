@@ -10,9 +10,8 @@ as $$
 -- lock_timeout. Returns whether it was missing.
 declare
     v_name constant text := parent || to_char(day, '_YYYYMMDD');
-    -- As text that no DateStyle misreads.
-    v_from constant text := to_char(day, 'YYYY-MM-DD"T00:00:00Z"');
-    v_to constant text := to_char(day + 1, 'YYYY-MM-DD"T00:00:00Z"');
+    v_from text;
+    v_to text;
     v_bounds text;
 begin
     if to_regclass('scheduler_internal.' || quote_ident(v_name)) is not null then
@@ -24,6 +23,9 @@ begin
     if to_regclass('scheduler_internal.' || quote_ident(v_name)) is not null then
         return false;
     end if;
+    -- As text that no DateStyle misreads.
+    v_from := to_char(day, 'YYYY-MM-DD"T00:00:00Z"');
+    v_to := to_char(day + 1, 'YYYY-MM-DD"T00:00:00Z"');
     v_bounds := case parent
         when 'history' then format('from (%L) to (%L)',
             scheduler_internal.id_floor(v_from::timestamptz),
