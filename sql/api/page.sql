@@ -1,9 +1,10 @@
+-- Without SET, and stable as json_build_object() is, so that it is inlined: else each page plans
+-- it.
 create or replace function scheduler_internal.page(items json, next_cursor text)
 returns json
 language sql
-immutable
+stable
 parallel safe
-set search_path = pg_catalog, pg_temp
 as $$
     select json_build_object('items', coalesce(items, '[]'), 'next_cursor', next_cursor)
 $$;

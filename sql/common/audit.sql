@@ -5,11 +5,13 @@ create or replace function scheduler_internal.audit(
     detail jsonb default null
 )
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-    select scheduler_internal.ensure_partition(
+-- In PL/pgSQL, which keeps the plans.
+begin
+    perform scheduler_internal.ensure_partition(
         'audit_log', (scheduler.now() at time zone 'UTC')::date);
     -- session_user: the functions run as their owner, the log names who called.
     insert into scheduler_internal.audit_log
@@ -19,9 +21,11 @@ as $$
             scheduler_internal.setting('api_key', null), pg_current_xact_id());
     -- For those who hold a copy. Sent at the commit, under a lock that one transaction has at a
     -- time: so not where an execution is made, of which there may be thousands a second.
-    select pg_notify('scheduler_changes', json_build_object(
-        'kind', scheduler_internal.kind_of(action), 'id', object_id)::text)
-    where action <> 'trigger_job';
+    if action <> 'trigger_job' then
+        perform pg_notify('scheduler_changes', json_build_object(
+            'kind', scheduler_internal.kind_of(action), 'id', object_id)::text);
+    end if;
+end;
 $$;
 
 comment on function scheduler_internal.audit(text, uuid, text, jsonb) is

@@ -38,6 +38,7 @@ WITHOUT_SEARCH_PATH = {
     "scheduler_internal.nearest_workdays",
     "scheduler_internal.setting",
     "scheduler_internal.shorten",
+    "scheduler_internal.page",
     "scheduler_internal.kind_of",
 }
 VIEWS = {
