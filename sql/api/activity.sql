@@ -12,12 +12,15 @@ as $$
 -- What is going on, for those who look every second, whatever the size of the backlog and of the
 -- history: "queues", counted up to 1,000 a queue and shard ("capped": there are more); "stats", of
 -- this minute and the one before; and, where there are any, "executions" that have ended since then
--- (null: none), up to 100 of the 2,000 that were to run last ("more": look for yourself). Its plans
--- are kept by the session: planned anew a call took 5 ms, so it takes 1.
+-- (null: none), up to 100 of the 2,000 that were to run last, and of as many that were not to run
+-- yet ("more": look for yourself). Its plans are kept by the session: planned anew a call took 5
+-- ms, so it takes 1.
 declare
     v_now constant timestamptz := scheduler.now();
     -- An end is seen from its commit on, a moment after its time.
     v_since constant timestamptz := since - interval '2 seconds';
+    -- What was cancelled long before its time must not hide all that ends until then.
+    v_soon constant uuid := scheduler_internal.id_floor(v_now + interval '1 minute');
     v_queues json;
     v_stats json;
     v_ended json;
@@ -50,10 +53,17 @@ begin
             select h.execution_id, h.job_id, h.status,
                    row_number() over (order by h.execution_id desc) as n
             from (
-                select h.execution_id, h.job_id, h.status, h.final, h.finished_at
-                from scheduler_internal.history h
-                order by h.execution_id desc
-                limit 2000
+                (select h.execution_id, h.job_id, h.status, h.final, h.finished_at
+                 from scheduler_internal.history h
+                 where h.execution_id < v_soon
+                 order by h.execution_id desc
+                 limit 2000)
+                union all
+                (select h.execution_id, h.job_id, h.status, h.final, h.finished_at
+                 from scheduler_internal.history h
+                 where h.execution_id >= v_soon
+                 order by h.execution_id desc
+                 limit 2000)
             ) h
             where h.final and h.finished_at > v_since
         ) x;

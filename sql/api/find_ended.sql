@@ -28,6 +28,8 @@ as $$
 -- out when it starts.
 declare
     v_most constant integer := 20000;
+    -- As it stands in JSON: without the quotes around it, but with \" for each within.
+    v_in_error constant text := lower(substr(left(to_jsonb(error_contains)::text, -1), 2));
     v_its_from constant uuid := case when job_id is not null then from_id end;
     v_rare_from constant uuid := case
         when job_id is null and status in ('failed', 'cancelled', 'expired') then from_id end;
@@ -68,7 +70,7 @@ begin
                     where v.shard = k.shard and v.job_id = k.job_id and v.version = k.job_version
                       and (v.definition).tags @> array[tag]))
               and (error_contains is null
-                   or strpos(lower(k.error::text), lower(error_contains)) > 0)
+                   or strpos(lower(k.error::text), v_in_error) > 0)
               and not exists (
                     select from scheduler_internal.retried t
                     where t.shard = k.shard and t.execution_id = k.execution_id

@@ -24,12 +24,23 @@ declare
     v_old scheduler_internal.job_definition;
     v_now timestamptz;
 begin
+    -- A file of a thousand jobs is applied in one transaction, mostly to change a few: what stays as
+    -- it is must not be locked, and kept from firing, until that commits.
+    select (v.definition).* into v_old
+    from scheduler_internal.jobs j
+    join scheduler_internal.job_versions v
+      on v.shard = j.shard and v.job_id = j.job_id and v.version = j.version
+    where j.shard = scheduler.get_shard_id(change_job.job_id) and j.job_id = change_job.job_id
+      and j.version = coalesce(expected_version, j.version);
+    -- As text, because 1 month equals 30 days, and a year 360.
+    if v_old::text = definition::text then
+        return;
+    end if;
     v_job := scheduler_internal.lock_job(job_id);
     perform scheduler_internal.check_version(v_job.version, expected_version);
     v_now := scheduler.now();  -- not before: a tick may have fired while we waited
     select (v.definition).* into v_old from scheduler_internal.job_versions v
     where v.shard = v_job.shard and v.job_id = v_job.job_id and v.version = v_job.version;
-    -- As text, because 1 month equals 30 days, and a year 360.
     if v_old::text = definition::text then
         return;
     end if;

@@ -38,6 +38,20 @@ def test_a_long_queue_is_counted_so_far(engine: Engine) -> None:
     assert (found["short"]["ready"], found["short"]["capped"]) == (999, False)
 
 
+def test_of_many_queues_the_first_are_counted(engine: Engine) -> None:
+    items = [
+        {"job_type": "sql", "target": "select 1", "queue": queue}
+        for queue in [*(f"q{number:03}" for number in range(150)), "zz"]
+    ]
+    engine.rows("enqueue_many", items=items)
+    for _ in range(50):
+        engine.enqueued(queue="zz")
+    found = {queue["queue"]: queue for queue in read(engine, "activity")["queues"]}
+    assert not any(found[f"q{number:03}"]["capped"] for number in range(100))
+    assert found["zz"]["ready"] < 51
+    assert found["zz"]["capped"]
+
+
 def test_ends_are_told_once_seen(engine: Engine) -> None:
     worker = engine.worker(lease="1 hour")
     ids = [engine.enqueued() for _ in range(3)]
@@ -77,3 +91,22 @@ def test_of_many_ends_some_are_told(engine: Engine) -> None:
     found = read(engine, "activity", since=engine.clock.now)["executions"]
     assert (len(found["ended"]), found["more"]) == (100, True)
     assert {ended["status"] for ended in found["ended"]} == {"cancelled"}
+
+
+def test_what_was_cancelled_before_its_time_hides_no_end(engine: Engine) -> None:
+    worker = engine.worker()
+    engine.rows(
+        "enqueue_many",
+        items=[{"job_type": "sql", "target": "select 1", "run_at": "2031-03-07T12:00Z"}] * 2000,
+    )
+    engine.db.execute("select scheduler.cancel_execution(execution_id) from scheduler_internal.waiting")
+    engine.clock.advance(minutes=5)
+    execution_id = engine.enqueued()
+    worker.beat()
+    worker.finish(worker.claim_one())
+    ended = read(engine, "activity", since=engine.clock.now)["executions"]["ended"]
+    assert [end["execution_id"] for end in ended] == [str(execution_id)]
+    cancelled = engine.enqueued(run_at="2031-03-08T12:00Z")
+    engine.cancel_execution(execution_id=cancelled)
+    ended = read(engine, "activity", since=engine.clock.now)["executions"]["ended"]
+    assert [end["execution_id"] for end in ended] == [str(cancelled), str(execution_id)]

@@ -230,6 +230,16 @@ def test_an_execution_is_not_lost_where_a_page_ends(engine: Engine) -> None:
     assert [len(page) for page in found] == [0, 1]
 
 
+@pytest.mark.parametrize("text", ['relation "Orders" does', '"x.py", line 3', "C:\\jobs", "one\ntwo", "\u00e4\t"])
+def test_an_error_is_found_by_its_text(engine: Engine, text: str) -> None:
+    worker = engine.worker()
+    execution_id = engine.enqueued(max_attempts=1)
+    worker.fail(worker.claim_one(), error={"message": f"before {text} after"})
+    found = items(engine, "list_executions", error_contains=text)
+    assert [execution["execution_id"] for execution in found] == [str(execution_id)]
+    assert items(engine, "list_executions", error_contains=f"{text}!") == []
+
+
 def test_an_unknown_execution_is_null(engine: Engine) -> None:
     assert read(engine, "get_execution_json", execution_id=uuid4()) is None
     assert read(engine, "get_execution_json", execution_id=None) is None

@@ -83,3 +83,15 @@ def test_a_job_that_waited_for_its_name_fires_nothing_from_before_it_was_made(
         first.execute("rollback")
     query = "select next_fire_at > %s, created_at > %s, updated_at > %s from scheduler.jobs"
     assert rows(db, query, free_at, free_at, free_at) == [(True, True, True)]
+
+
+def test_what_stays_as_it_is_fires_meanwhile(db: Db, connect: Connect, clock: Clock) -> None:
+    """A file of many jobs is applied in one transaction."""
+    clock.set("2031-03-05T12:00:00.5+00:00", everywhere=True)
+    client, ticker = connect(), connect()
+    value(client, PUT_JOB, "UTC")
+    client.execute("begin")
+    value(client, PUT_JOB, "UTC")
+    clock.advance(seconds=1, conn=ticker)
+    assert value(ticker, TICK) == 1
+    client.execute("rollback")
