@@ -36,6 +36,12 @@ begin
             format('expires_at %s is not ahead', expires_at), 'The key would never work.',
             'Give a time in the future; null for a key without an end.', argument => 'expires_at');
     end if;
+    if expires_at >= timestamptz '9999-01-01 00:00+00' then
+        perform scheduler_internal.refuse(
+            format('expires_at %s is too far ahead', expires_at),
+            'Not every language knows the years from 9999 on.',
+            'Leave it null for a key without an end.', argument => 'expires_at');
+    end if;
     v_scopes := array(select s from unnest(v_known) s where s = any (scopes));
     v_key := scheduler_internal.make_api_key(name, v_scopes, expires_at);
     perform scheduler_internal.audit('create_api_key', v_key.key_id, name,

@@ -4,6 +4,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off

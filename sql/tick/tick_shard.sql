@@ -9,6 +9,7 @@ language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
@@ -28,6 +29,8 @@ as $$
 -- ticker the work: a loser returns zeros, unless something is two seconds late, for any login may
 -- take such a lock and keep it. With the lock off (setting scheduler.tick_lock = off) the result is
 -- the same.
+--
+-- In UTC: a day of misfire_window or expires_after must not depend on who ticks.
 --
 -- Locks: the advisory lock of the shard; due schedule rows, SKIP LOCKED: it never waits for one.
 -- Waiting rows where overlap is cancel_running, SKIP LOCKED too. lock_timeout is for what nobody

@@ -146,6 +146,7 @@ def test_changes_of_keys_are_audited(engine: Engine) -> None:
         ("scopes", ["read", None], "^invalid scopes"),
         ("expires_at", "2031-03-05T12:00Z", "^expires_at .* is not ahead$"),
         ("expires_at", "infinity", "^expires_at infinity is not ahead$"),
+        ("expires_at", "9999-01-01T00:00Z", "^expires_at .* is too far ahead$"),
     ],
 )
 def test_wrong_keys(engine: Engine, argument: str, value: Any, message: str) -> None:

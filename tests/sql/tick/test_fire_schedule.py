@@ -61,6 +61,17 @@ def test_misfire_window_bounds_the_lateness(engine: Engine, misfire: str, expect
     assert verdicts(engine, misfire=misfire, misfire_window="70 minutes") == expected
 
 
+@pytest.mark.direct
+def test_a_day_is_as_long_for_whoever_ticks(engine: Engine) -> None:
+    """In Berlin the day of the change has 23 hours."""
+    engine.clock.set("2031-03-28T12:00:00+00:00", conn=engine.db)
+    job_id = engine.job_of("30 12 * * *", misfire="fire_once", misfire_window="1 day")
+    engine.clock.set("2031-03-30T12:00:00+00:00", conn=engine.db)
+    engine.db.execute("set timezone = 'Europe/Berlin'")
+    engine.rows("tick")
+    assert engine.ledger(job_id)[-1] == ("03-29 12:30", "fired")
+
+
 def test_misfire_window_may_leave_nothing(engine: Engine) -> None:
     assert verdicts(engine, misfire="fire_once", misfire_window="9 minutes") == ["skipped_window"] * 4
 
