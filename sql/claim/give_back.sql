@@ -1,7 +1,11 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.give_back(integer, uuid, uuid[]);
+
 create or replace function scheduler_internal.give_back(
     shard integer,
     worker_id uuid,
-    execution_ids uuid[]
+    execution_ids uuid[],
+    had_begun boolean default false
 )
 returns bigint
 language plpgsql
@@ -14,7 +18,8 @@ set enable_bitmapscan = off
 as $$
 -- Moves executions of a worker from running to waiting, at once (also where the clock was set back:
 -- what ran was due). The attempt number is not taken back (it is the fence) but does not count
--- against max_attempts. What was to be cancelled is not run again: it ends here.
+-- against max_attempts; but what had begun does not expire any more. What was to be cancelled is
+-- not run again: it ends here.
 -- Locks, Writes: running, cancel_requests, waiting; history, dedup_keys, rollups for cancelled
 -- ones. Returns how many there were.
 declare
@@ -39,9 +44,9 @@ begin
              job_version, attempt_base, rank, crashes, origin, exclusive, queue, job_type, handler,
              dedup_key, traceparent, target, payload, policy)
         select g.shard, g.attempt, g.execution_id, least(g.run_at, v_now), g.created_at, g.fire_at,
-               g.expires_at, g.job_id, g.job_version, g.attempt_base + 1, g.rank, g.crashes,
-               g.origin, g.exclusive, g.queue, g.job_type, g.handler, g.dedup_key, g.traceparent,
-               g.target, g.payload, g.policy
+               case when not had_begun then g.expires_at end, g.job_id, g.job_version,
+               g.attempt_base + 1, g.rank, g.crashes, g.origin, g.exclusive, g.queue, g.job_type,
+               g.handler, g.dedup_key, g.traceparent, g.target, g.payload, g.policy
         from gone g
     )
     select count(*), array_agg(x.execution_id) filter (where x.is_unwanted),
@@ -62,5 +67,5 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.give_back(integer, uuid, uuid[]) is
+comment on function scheduler_internal.give_back(integer, uuid, uuid[], boolean) is
     'Returns executions of a worker to the waiting ones, no attempt used';

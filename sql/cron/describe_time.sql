@@ -61,7 +61,8 @@ begin
     end if;
     if hour = '*' then
         return case
-            when v_time like 'at %' then 'every hour ' || v_time
+            when v_time like 'at %'
+            then case minute when '*' then 'every minute ' else 'every hour ' end || v_time
             when v_time like '% of %' then v_time || ' of every hour'
             else v_time
         end;

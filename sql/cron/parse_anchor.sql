@@ -12,7 +12,6 @@ as $$
 -- Raises: 22023, also for a local time that the zone skips.
 declare
     v_local timestamp;
-    v_spec scheduler_internal.schedule_spec;
     v_anchor timestamptz;
 begin
     if anchor !~ ('^[0-9]{4}-[0-9]{2}-[0-9]{2}([t ][0-9]{2}:[0-9]{2}(:[0-9]{2})?'
@@ -26,12 +25,9 @@ begin
         v_anchor := anchor::timestamptz;
     else
         v_local := anchor::timestamp;
-        -- The day after the day before: next_instant finds the first reading, if there is any.
-        v_spec.flags := 64;
-        v_spec.step := interval '1 day';
-        v_spec.anchor := (v_local - interval '1 day') at time zone timezone;
-        v_anchor := scheduler_internal.next_instant(v_spec, timezone, v_spec.anchor);
-        if v_anchor at time zone timezone is distinct from v_local then
+        v_anchor := (scheduler_internal.resolve_near_change(
+            timezone, v_local, after => '-infinity', flags => 0)).instant;
+        if v_anchor is null then
             perform scheduler_internal.refuse_schedule(
                 schedule,
                 format('There is no %s in %s.', to_char(v_local, 'YYYY-MM-DD HH24:MI'), timezone),

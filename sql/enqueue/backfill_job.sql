@@ -41,8 +41,10 @@ begin
             'Give from_time <= to_time <= now.', argument => 'from_time');
     end if;
     -- What was dropped from the history could be run twice; what is older than the job could not.
-    v_horizon := v_now - coalesce(
-        scheduler_internal.retention('history_retention', '30 days'), interval '30 days');
+    v_horizon := greatest(
+        v_now - coalesce(
+            scheduler_internal.retention('history_retention', '30 days'), interval '30 days'),
+        (select m.at from scheduler_internal.marks m where m.name = 'forgotten'));
     if from_time < v_horizon and v_job.created_at < v_horizon then
         perform scheduler_internal.refuse('the range begins before the history does',
             format('History is kept from %s on: what ran before is not known any more.', v_horizon),
@@ -79,6 +81,7 @@ begin
         held => false);
     perform scheduler_internal.audit('backfill_job', job_id, v_job.name, jsonb_build_object(
         'from_time', from_time, 'to_time', to_time, 'executions', v_count));
+    perform scheduler_internal.wake_workers(v_job.shard, v_count > 0);
     return v_count;
 end;
 $$;

@@ -40,7 +40,8 @@ begin
                     then e.item - '{payload,dedup_key}'::text[]
                     else e.item - 'payload' end as item, null::jsonb as payload
         from jsonb_array_elements(items) with ordinality e(item, position)
-        group by 2
+        -- To jsonb 1.0 is 1, to an integer it is not.
+        group by 2, e.item ->> 'priority', e.item ->> 'max_attempts'
         union all
         select e.position - 1, null, e.item -> 'payload'
         from jsonb_array_elements(items) with ordinality e(item, position)
@@ -78,6 +79,10 @@ begin
         exception when data_exception or insufficient_privilege then
             get stacked diagnostics v_message = message_text, v_detail = pg_exception_detail,
                 v_hint = pg_exception_hint, v_argument = column_name;
+            if sqlstate = any ('{22P02,22003}') and v_argument = '' then  -- of a cast to integer
+                v_argument := case when v_item.item ->> 'priority' !~ '^[+-]?[0-9]{1,9}$'
+                                   then 'priority' else 'max_attempts' end;
+            end if;
             v_argument := concat_ws('.', format('items[%s]', v_item.index), nullif(v_argument, ''));
             raise exception using errcode = sqlstate, message = v_message, column = v_argument,
                 detail = btrim(format('At %s. %s', v_argument, v_detail)),

@@ -46,7 +46,7 @@ begin
                 v_claimed.attempt, 'succeeded', jsonb_build_object('rowcount', v_rows));
             status := 'succeeded';
             error := null;
-        exception when others then
+        exception when others or assert_failure then  -- which is not among the others
             perform scheduler_internal.tidy_session(v_held);
             status := 'failed';
             error := sqlerrm;

@@ -24,8 +24,8 @@ declare
     v_old scheduler_internal.job_definition;
     v_now timestamptz;
 begin
-    -- A file of a thousand jobs is applied in one transaction, mostly to change a few: what stays as
-    -- it is must not be locked, and kept from firing, until that commits.
+    -- A file of a thousand jobs is applied in one transaction, mostly to change a few: what stays
+    -- as it is must not be locked, and kept from firing, until that commits.
     select (v.definition).* into v_old
     from scheduler_internal.jobs j
     join scheduler_internal.job_versions v

@@ -29,7 +29,8 @@ declare
 begin
     if job.paused_at is null then
         perform scheduler_internal.take_back_fires(job.shard, job.job_id, at);
-        perform scheduler_internal.fire_schedule(job.shard, job.job_id, at, 10000);
+        perform scheduler_internal.wake_workers(job.shard, f.fired > 0)
+        from scheduler_internal.fire_schedule(job.shard, job.job_id, at, 10000) f;
     end if;
     select x.* into s from scheduler_internal.schedules x
     where x.shard = job.shard and x.job_id = job.job_id;

@@ -230,7 +230,9 @@ def test_an_execution_is_not_lost_where_a_page_ends(engine: Engine) -> None:
     assert [len(page) for page in found] == [0, 1]
 
 
-@pytest.mark.parametrize("text", ['relation "Orders" does', '"x.py", line 3', "C:\\jobs", "one\ntwo", "\u00e4\t"])
+@pytest.mark.parametrize(
+    "text", ['relation "Orders" does', '"x.py", line 3', "C:\\jobs", "one\ntwo", "\u00e4\t"]
+)
 def test_an_error_is_found_by_its_text(engine: Engine, text: str) -> None:
     worker = engine.worker()
     execution_id = engine.enqueued(max_attempts=1)

@@ -196,3 +196,40 @@ def test_what_a_jobs_schedule_means(engine: Engine) -> None:
     assert read(engine, "preview_job_json", job_id=job_id) == {"description": None, "fires": []}
     with refused("22023", "^n is 0$", argument="n"):
         read(engine, "preview_job_json", job_id=job_id, n=0)
+
+
+@pytest.mark.parametrize(
+    ("local", "instant"),
+    [
+        ("2031-03-31 02:30", "2031-03-31T00:30:00+00:00"),  # of the day before this does not exist
+        ("2031-03-30 03:00", "2031-03-30T01:00:00+00:00"),
+        ("2031-10-26 02:30", "2031-10-26T00:30:00+00:00"),  # of two the first
+        ("2031-10-27 02:30", "2031-10-27T01:30:00+00:00"),
+        ("2031-03-30 02:30", None),
+    ],
+)
+def test_every_local_time_that_exists_can_be_counted_from(
+    engine: Engine, local: str, instant: str | None
+) -> None:
+    preview = {"schedule": f"every 1 day from {local}", "timezone": "Europe/Berlin", "n": 1}
+    if instant is None:
+        with refused("22023", "^invalid schedule"):
+            read(engine, "preview_json", **preview)
+        return
+    assert read(engine, "preview_json", **preview)["fires"] == [instant]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "description"),
+    {
+        "30 * * * * *": "every minute at second 30",
+        "10,40 * * * * *": "every minute at seconds 10 and 40",
+        "*/7 * * * * *": "every minute at every 7th second",
+        "H * * * * *": "every minute at a hashed second",
+        "30 5 * * * *": "every hour at second 30 of minute 5",
+    }.items(),
+)
+def test_what_runs_every_minute_is_not_said_to_run_every_hour(
+    engine: Engine, schedule: str, description: str
+) -> None:
+    assert engine.describe(schedule=schedule) == description

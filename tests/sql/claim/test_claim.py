@@ -238,6 +238,23 @@ def test_release_uses_no_attempt(engine: Engine) -> None:
     assert [row["attempt"] for row in engine.attempts(execution_id)] == [3]
 
 
+def test_what_a_stopping_worker_had_started_does_not_expire(engine: Engine) -> None:
+    worker, other = engine.worker(), engine.worker(lease="1 hour")
+    started = engine.enqueued(expires_after="1 minute")
+    worker.claim_one()
+    engine.clock.advance(minutes=5)
+    engine.stop_worker(worker_id=worker.worker_id)
+    engine.reap()
+    assert engine.execution(started)["status"] == "ready"
+    assert other.claim_one()["execution_id"] == started
+    unbegun = engine.enqueued(expires_after="1 minute")
+    (row,) = other.claim()
+    other.release(row)
+    engine.clock.advance(minutes=1)
+    engine.reap()
+    assert engine.execution(unbegun)["status"] == "expired"
+
+
 def test_progress_is_fenced_and_stays_with_the_attempt(engine: Engine) -> None:
     worker, other = engine.worker(), engine.worker()
     execution_id = engine.enqueued()

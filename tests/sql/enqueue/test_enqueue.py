@@ -257,6 +257,9 @@ def test_a_wrong_item_refuses_all(engine: Engine, wrong: str) -> None:
     ("wrong", "argument"),
     [
         ({"priority": 101}, "items[2].priority"),
+        ({"priority": 1.5}, "items[2].priority"),
+        ({"priority": 0.0}, "items[2].priority"),
+        ({"max_attempts": "many"}, "items[2].max_attempts"),
         ({"dedup_key": "x" * 501}, "items[2].dedup_key"),
         ({"timeout": "soon"}, "items[2]"),
         ({"payload": "x" * 1_048_576}, "items[2].payload"),
@@ -270,7 +273,8 @@ def test_a_wrong_item_refuses_all(engine: Engine, wrong: str) -> None:
 def test_what_is_wrong_in_which_item_is_told(engine: Engine, wrong: dict[str, Any], argument: str) -> None:
     large = {"payload": "x" * 1000}
     later = {"payload": "x" * 1_048_576}
-    items = [{"job_type": "sql", "target": "select 1", **extra} for extra in ({}, large, wrong, later)]
+    extras = ({"priority": 0}, large, wrong, later)  # 0 is 0.0, but for a cast to integer
+    items = [{"job_type": "sql", "target": "select 1", **extra} for extra in extras]
     with pytest.raises(psycopg.Error) as error:
         engine.rows("enqueue_many", items=items)
     assert error.value.diag.column_name == argument

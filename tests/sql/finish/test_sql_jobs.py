@@ -66,6 +66,18 @@ def test_a_job_that_fails_is_undone_alone(engine: Engine) -> None:
 
 
 @pytest.mark.usefixtures("books")
+def test_a_job_whose_assertion_fails_is_undone_alone(engine: Engine) -> None:
+    broken = engine.enqueued(
+        target="do $$ begin insert into books values ('a'); assert false, 'the check failed'; end $$",
+        priority=2,
+    )
+    engine.enqueued(target="insert into books values ('b')", priority=1)
+    by_id = {row["execution_id"]: row for row in engine.rows("run_sql_jobs")}
+    assert (by_id[broken]["status"], by_id[broken]["error"]) == ("failed", "the check failed")
+    assert lines(engine) == ["b"]
+
+
+@pytest.mark.usefixtures("books")
 def test_the_caller_may_undo_it_all(engine: Engine) -> None:
     execution_id = engine.enqueued(target="insert into books values ('a')")
     with engine.db.transaction(force_rollback=True):

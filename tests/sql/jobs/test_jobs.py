@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg import sql
 
 from tests.sql.engine import SQL_TARGET, Engine, refused
 
@@ -312,6 +313,34 @@ def test_backfill_does_not_run_twice_what_history_forgot(engine: Engine) -> None
         engine.backfill_job(job_id=job_id, from_time="2031-03-20T00:00Z", to_time="2031-05-01T00:00Z")
 
 
+def test_nor_what_it_forgot_before_the_retention_was_raised(engine: Engine) -> None:
+    job_id = engine.job_of("@daily", overlap="allow")
+    worker = engine.worker(lease="1 hour")
+
+    def retain(retention: str) -> None:
+        database = sql.Identifier(engine.one("select current_database()"))
+        statement = sql.SQL("alter database {} set scheduler.history_retention = {}")
+        engine.db.execute(statement.format(database, retention))
+
+    retain("2 days")
+    for _ in range(9):
+        engine.clock.advance(days=1)
+        engine.rows("tick")
+        worker.beat()
+        worker.finish(worker.claim_one())
+        engine.maintain()
+    retain("30 days")
+    engine.maintain()
+    to_time = engine.clock.now
+    for from_time in ("2031-03-07T00:00Z", "2031-03-11T23:59Z"):
+        with refused("22023", "^the range begins before the history does$", argument="from_time"):
+            engine.backfill_job(job_id=job_id, from_time=from_time, to_time=to_time)
+    assert engine.backfill_job(job_id=job_id, from_time="2031-03-12T00:00Z", to_time=to_time) == 0
+    younger = engine.job_of("@daily", overlap="allow")  # none of its fires are forgotten
+    fill = {"job_id": younger, "from_time": "2031-03-07T00:00Z", "to_time": to_time}
+    assert engine.backfill_job(**fill) == 8
+
+
 @pytest.mark.parametrize("begin", ["1900-01-01T00:00Z", "1969-12-31T23:59Z", "0001-01-01T00:00Z"])
 def test_backfill_from_long_ago_runs_nothing_twice(engine: Engine, begin: str) -> None:
     job_id = engine.job_of(starts_at="2031-03-05T13:00Z", overlap="allow", misfire="fire_all")
@@ -323,6 +352,27 @@ def test_backfill_from_long_ago_runs_nothing_twice(engine: Engine, begin: str) -
     fill = {"job_id": job_id, "from_time": begin, "to_time": engine.clock.now}
     assert engine.backfill_job(**fill) == 0
     assert engine.ledger(job_id) == [(f"03-05 {hour}:00", "fired") for hour in (13, 14, 15)]
+
+
+@pytest.mark.direct
+def test_workers_are_told_of_what_a_backfill_or_a_change_makes_ready(engine: Engine) -> None:
+    job_id = engine.job_of(misfire="fire_once", overlap="allow")
+    shard = engine.job(job_id)["shard"]
+    engine.db.execute("set scheduler.notify = on")
+    engine.db.execute("listen scheduler_ready")
+
+    def told() -> list[str]:
+        return [each.payload for each in engine.db.notifies(timeout=0.2)]
+
+    fill = {"job_id": job_id, "from_time": "2031-03-05T10:00Z", "to_time": "2031-03-05T11:00Z"}
+    assert engine.backfill_job(**fill) == 2
+    assert told() == [str(shard)]
+    assert engine.backfill_job(**fill) == 0
+    engine.update_job(job_id=job_id, changes={"priority": 1})
+    assert told() == []
+    engine.clock.advance(hours=1)
+    engine.update_job(job_id=job_id, changes={"priority": 2})
+    assert told() == [str(shard)]
 
 
 def test_every_change_is_in_the_audit_log(engine: Engine) -> None:
