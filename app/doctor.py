@@ -79,9 +79,8 @@ def _check_settings(settings: Settings) -> Iterator[Finding]:
         yield Finding("settings of the API", "fail", str(error), "correct it, or unset it for the default")
     # A worker needs a database to be named; how that one does is looked at below.
     environ = os.environ | ({} if settings.database else {"DB_WRITE_CONNECTION_STRING": "host=127.0.0.1"})
-    worker = subprocess.run(
-        [sys.executable, "-m", "workers", "check"], env=environ, capture_output=True, text=True, check=False
-    )
+    check = [sys.executable, "-P", "-m", "workers", "check"]  # -P: ours, whatever the current folder has
+    worker = subprocess.run(check, env=environ, capture_output=True, text=True, check=False)
     if worker.returncode == 0:
         yield Finding("settings of workers", "ok", "none is refused, and all handlers load")
     else:

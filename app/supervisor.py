@@ -44,7 +44,9 @@ class Child:
         """Starts it, in a session of its own: a Ctrl-C is for us, who stop things in order."""
         self._bound_log()
         self._read_to = self.log.stat().st_size if self.log.exists() else 0
-        own = [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", *self.arguments]
+        # -P: a folder that has an `app.py` or `workers/` of its own must not have them run instead of ours.
+        python = (sys.executable, "-P", "-m")
+        own = [*python, "app.child", str(os.getpid()), *python, *self.arguments]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 own,

@@ -20,7 +20,7 @@ def running(*arguments: str, conninfo: str, count: int = 1) -> Iterator[list[int
     environ = dict(os.environ) | {"DB_WRITE_CONNECTION_STRING": conninfo, "PGTICK_LOG_FORMAT": "json"}
     with ExitStack() as stack:
         log = stack.enter_context(tempfile.TemporaryFile())
-        command = [sys.executable, "-m", "workers", *arguments]
+        command = [sys.executable, "-P", "-m", "workers", *arguments]  # -P: ours, as for `pgtick worker`
         processes = [
             subprocess.Popen(command, env=environ, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             for _ in range(count)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import inspect
 import re
+import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
@@ -17,6 +20,9 @@ import msgspec
 Mode = Literal["process", "thread", "async"]
 Function = Callable[["Context"], Any]
 F = TypeVar("F", bound=Function)
+
+SAMPLES = "examples.handlers"
+SAMPLES_FILE = Path("examples", "handlers.py")
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,127}")
 
@@ -112,17 +118,37 @@ def handler(name: str, *, mode: Mode = "process") -> Callable[[F], F]:
 
 
 def load_handlers(modules: Iterable[str]) -> dict[str, Handler]:
-    """Import the modules and return every handler registered by then."""
+    """Import the modules, also those in the current folder, and return every handler registered by then."""
+    modules = list(modules)
+    # `pgtick up` names them in whatever folder: an `examples` there that has none must not hide ours.
+    if SAMPLES in modules and not SAMPLES_FILE.exists():
+        _load(SAMPLES)
+    _look_in_current_folder()
     for module in modules:
-        try:
-            importlib.import_module(module)
-        except HandlerError:
-            raise
-        except Exception as error:
-            raise HandlerError(
-                f"cannot load handlers from {module!r}: {type(error).__name__}: {error}"
-            ) from error
+        _load(module)
     return dict(_handlers)
+
+
+def _load(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except HandlerError:
+        raise
+    except Exception as error:
+        raise HandlerError(
+            f"cannot load handlers from {module!r}: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _look_in_current_folder() -> None:
+    """Have modules found there, although -P started us: before others, so that a user's `app` is his own.
+
+    `workers` is imported by now, so that a folder of that name is never looked into.
+    """
+    with contextlib.suppress(FileNotFoundError):  # it was deleted
+        folder = str(Path.cwd())
+        if folder not in sys.path:
+            sys.path.insert(0, folder)
 
 
 def _origin(function: Function) -> str:

@@ -41,12 +41,13 @@ REFUSALS: dict[int, tuple[str, str, str | None]] = {
     413: ("too-large", f"a body may have up to {MAX_BODY_BYTES:,} bytes", "body"),
 }
 ARGUMENTS = {
+    "name": "path.name",
     "after": "query.cursor",
     "max_rows": "query.limit",
     "expected_version": "header.If-Match",
     "idempotency_key": "header.Idempotency-Key",
 }
-"""Where an argument of a function comes from that bears another name in a request."""
+"""Where an argument of a function comes from that bears another name in a request, or is in no body."""
 
 _FIELD = re.compile(r"^(?:Object (?:missing required|contains unknown) field )?`([^`]+)`\s*")
 _log = structlog.get_logger("api")

@@ -55,8 +55,9 @@ class Child:
         }
         if "PGTICK_RATE_LIMIT_INSTANCES_FILE" not in environ:
             environ.setdefault("PGTICK_RATE_LIMIT_INSTANCES", str(settings.processes))
+        python = (sys.executable, "-P", "-m")  # -P: ours, whatever the current folder has
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "app.child", str(os.getpid()), sys.executable, "-m", "app.api"],
+            [*python, "app.child", str(os.getpid()), *python, "app.api"],
             env=environ,
             pass_fds=(descriptor, tell),
             start_new_session=True,

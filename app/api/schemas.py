@@ -23,9 +23,7 @@ from app.api.values import (
 
 T = TypeVar("T")
 
-Shortened = Annotated[
-    Any, Meta(description='any JSON; in a list `{"truncated": true, "bytes": …}` for a large one')
-]
+Shortened = Annotated[Any, Meta(description='any JSON; in a list `{"truncated": true}` for a large one')]
 Count = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(ge=0)]
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     import psycopg
 
+NOT_GIVEN = object()
+
 
 def find_job(conn: psycopg.Connection[Any], name_or_id: str) -> dict[str, Any]:
     """The job with this name, else with this id: its row as JSON."""
@@ -56,8 +58,8 @@ def _time(value: Any) -> Any:
 
 
 def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:
-    """Reads an option that is a JSON document."""
+    """Reads an option that is a JSON document, which may be null; NOT_GIVEN where there is none."""
     try:
-        return None if text is None else json.loads(text)
+        return NOT_GIVEN if text is None else json.loads(text)
     except ValueError as error:
         raise click.BadParameter(f"not JSON: {error}; text needs quotes: '\"text\"'") from None

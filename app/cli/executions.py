@@ -55,8 +55,9 @@ def list_(*, job: str | None, status: str | None, limit: int, output: OutputForm
 
 
 def _line(row: dict[str, Any]) -> dict[str, Any]:
-    error = row["error"] or {}
-    return {**with_times({name: row[name] for name in _COLUMNS}), "error": error.get("message")}
+    error = row["error"]  # any JSON: who finishes executions by SQL says what he likes
+    message = error.get("message") if isinstance(error, dict) else error
+    return {**with_times({name: row[name] for name in _COLUMNS}), "error": message}
 
 
 @executions.command()

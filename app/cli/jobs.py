@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from app.cli._find import find_job, parse_json, with_times
+from app.cli._find import NOT_GIVEN, find_job, parse_json, with_times
 from app.cli._output import OutputFormat, output_option, print_row, print_rows
 
 _COLUMNS = ("name", "job_type", "schedule", "timezone", "next_fire_at", "paused", "broken_reason", "job_id")
@@ -84,7 +84,7 @@ def trigger(job: str, *, payload: object, run_at: str | None) -> None:
     from app.db import connect
 
     with connect() as conn:
-        document = None if payload is None else Jsonb(payload)
+        document = None if payload is NOT_GIVEN else Jsonb(payload)
         rows = conn.execute(
             "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
             [find_job(conn, job)["job_id"], document, run_at],

@@ -56,4 +56,5 @@ def process_environment(environ: Mapping[str, str], *, user: str = "pgtick_worke
 def _become(module: str, *args: str) -> NoReturn:
     wants_help = {"--help", "-h"} & set(args)
     environ = dict(os.environ) if wants_help or module == "loadtest" else process_environment(os.environ)
-    os.execve(sys.executable, [sys.executable, "-m", module, *args], environ)  # noqa: S606
+    # -P: ours, whatever the current folder has.
+    os.execve(sys.executable, [sys.executable, "-P", "-m", module, *args], environ)  # noqa: S606

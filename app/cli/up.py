@@ -22,7 +22,7 @@ from app.cluster import SUPERUSER, Cluster
 from app.db import connect, direct_conninfo, write_conninfo
 from app.echo import Echo
 from app.follow import Follower
-from app.settings import load_settings
+from app.settings import SettingsError, load_settings
 from app.supervisor import Child
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -80,6 +80,11 @@ def up() -> None:
     """Runs all of pgtick here: a database if none is given, ticker, worker, API; Ctrl-C stops it."""
     terminal, stop = Terminal(), Stop()
     settings = load_settings(os.environ)
+    if settings.database is None and settings.direct_database is not None:
+        raise SettingsError(
+            "DB_DIRECT_CONNECTION_STRING is set without DB_WRITE_CONNECTION_STRING: "
+            "set both for a database of yours, or none for the local one"
+        )
     api = LocalApi(settings, terminal.say)
     with contextlib.ExitStack() as stack:
         stack.enter_context(stop.listening())

@@ -49,6 +49,27 @@ def test_any_name_can_stand_in_the_path(client: httpx.Client, name: str) -> None
     assert client.put(path, json=HTTP).json()["name"] == name
 
 
+def test_a_slash_at_the_end_of_a_path_counts_for_nothing(client: httpx.Client) -> None:
+    assert client.put("/v1/jobs/by-name/gg/", json=HTTP).json()["name"] == "gg"
+    assert client.put("/v1/jobs//by-name/gg%2F/", json=HTTP).json()["name"] == "gg/"
+
+    key = {"Idempotency-Key": "k"}
+    first = client.post("/v1/executions", json=HTTP, headers=key)
+    again = client.post("/v1/executions/", json=HTTP, headers=key)
+
+    assert again.json() == first.json()
+    assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_a_name_that_is_refused_is_blamed_where_it_stands(client: httpx.Client) -> None:
+    by_name = client.put("/v1/jobs/by-name/%20x", json=HTTP)
+    made = client.post("/v1/jobs", json={"name": " x", **HTTP})
+
+    assert by_name.status_code == made.status_code == 422
+    assert by_name.json()["errors"][0]["field"] == "path.name"
+    assert made.json()["errors"][0]["field"] == "body.name"
+
+
 def test_of_two_changes_of_one_version_one_is_refused(client: httpx.Client) -> None:
     made = make(client)
     path, etag = made.headers["location"], {"If-Match": made.headers["etag"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,21 +176,33 @@ def test_a_browser_gets_the_viewer_and_others_the_document(client: httpx.Client)
     assert document.content == client.get("/schema/openapi.json").content
 
 
-def test_the_viewer_needs_nobody_else(client: httpx.Client) -> None:
-    page = client.get("/schema", headers={"Accept": "text/html"})
+@pytest.mark.parametrize("path", ["/schema", "/schema/"])
+def test_the_viewer_needs_nobody_else(client: httpx.Client, path: str) -> None:
+    page = client.get(path, headers={"Accept": "text/html"})
     policy = page.headers["content-security-policy"]
 
     assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
     assert "unsafe" not in policy
     linked = re.findall(r'(?:href|src)="([^"]+)"', page.text)
-    assert "schema/swagger-ui-bundle.js" in linked
-    for path in linked:
-        assert client.get(f"/{path}").status_code == 200
+    linked += re.findall(r'url: "([^"]+)"', client.get("/schema/viewer.js").text)
+    assert {"/schema/swagger-ui-bundle.js", "/schema/openapi.json"} <= set(linked)
+    for link in linked:
+        assert client.get(page.url.join(link)).status_code == 200
 
 
 @pytest.mark.parametrize(("name", "digest"), SWAGGER_UI.items())
 def test_the_viewer_is_what_its_makers_published(client: httpx.Client, name: str, digest: str) -> None:
     assert hashlib.sha256(client.get(f"/schema/{name}").content).hexdigest() == digest
+
+
+def test_what_is_said_of_shortened_documents(client: httpx.Client) -> None:
+    large = {"name": "large", "job_type": "python", "target": "noop", "payload": "x" * 5000}
+    assert client.post("/v1/jobs", json=large).status_code == 201
+    (shown,) = client.get("/v1/jobs").json()["items"]
+
+    job = client.get("/schema/openapi.json").json()["components"]["schemas"]["Job"]
+
+    assert f"`{json.dumps(shown['payload'])}`" in job["properties"]["payload"]["description"]
 
 
 def test_what_has_not_changed_is_not_sent_again(client: httpx.Client) -> None:

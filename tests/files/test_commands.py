@@ -17,6 +17,8 @@ from psycopg import Connection
 
 from app.cli import main
 from tests.files.support import CRONTABS, jobs_of, writes_of
+from tests.sql.engine import SQL_TARGET, Engine
+from tests.support.clock import Clock
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 JOBS = """version: 1
@@ -145,6 +147,22 @@ def test_executions(applied: Pgtick) -> None:
     assert "ended already" in applied("executions", "cancel", first).err
     assert applied("executions", "retry", first).out == f"{first}: waiting to run again\n"
     assert "has not ended" in applied("executions", "retry", first).err
+
+
+def test_a_payload_of_null_is_one(applied: Pgtick) -> None:
+    for given, payload in ((["--payload", "null"], None), ([], {"a": 1})):
+        execution_id = applied("jobs", "trigger", "manual", *given).out.strip()
+        shown = json.loads(applied("executions", "show", execution_id, "-o", "json").out)
+        assert shown["payload"] == payload
+
+
+@pytest.mark.parametrize("error", ["out of paper", ["out of paper"], {"message": "out of paper"}])
+def test_an_error_may_be_any_json(pgtick: Pgtick, db: Connection[Any], clock: Clock, error: object) -> None:
+    engine = Engine(db, clock)
+    engine.enqueue(job_type="sql", target=SQL_TARGET, max_attempts=1)
+    worker = engine.worker()
+    worker.finish(worker.claim_one(), status="failed", error=error)
+    assert "out of paper" in pgtick("executions", "list").out
 
 
 def test_an_execution_that_is_held_can_be_shown(applied: Pgtick, db: Connection[Any], file: Path) -> None:

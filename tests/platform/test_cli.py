@@ -13,7 +13,7 @@ import pytest
 from psycopg import Connection
 
 from tests.conftest import Database
-from tests.support.cli import PGTICK, environment, error_line, pgtick
+from tests.support.cli import PGTICK, environment, error_line, foreign_modules, pgtick
 from tests.support.program import free_port
 
 
@@ -57,6 +57,13 @@ def test_malformed_connection_string_is_not_repeated() -> None:
     line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING="postgresql:/user:hunter2@host/x"))
     assert "DB_WRITE_CONNECTION_STRING" in line
     assert "hunter2" not in line
+
+
+def test_up_with_half_a_database(server_folder: Path) -> None:
+    direct = "host=127.0.0.1 port=1 dbname=x user=x"
+    done = pgtick("up", DB_DIRECT_CONNECTION_STRING=direct, PGTICK_DATA_DIR=str(server_folder / "home"))
+    assert "without DB_WRITE_CONNECTION_STRING: set both" in error_line(done)
+    assert list(server_folder.iterdir()) == []
 
 
 NO_TEXT = os.fsdecode(b"\xff")
@@ -205,6 +212,31 @@ def test_doctor_finds_settings_that_are_refused(database: Database) -> None:
     checks = {check["check"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
     assert checks["settings of the API"].startswith("PGTICK_API_PORT must be a whole number")
     assert checks["settings of workers"].startswith("PGTICK_CONCURRENCY must be a number")
+
+
+@pytest.mark.parametrize("command", ["worker", "ticker", "bench"])
+def test_the_current_folder_hides_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    foreign_modules(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    done = pgtick(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_handlers_are_found_in_the_current_folder(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign_modules(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "app" / "__init__.py").write_text("")
+    (tmp_path / "app" / "tasks.py").write_text("from workers import handler\nimport helpers\n")
+    (tmp_path / "handlers.py").write_text("from workers import handler\nimport helpers\n")
+    (tmp_path / "helpers.py").write_text("")
+    given = {"DB_WRITE_CONNECTION_STRING": database.dsn(direct=True), "PGTICK_HANDLERS": "handlers,app.tasks"}
+    done = pgtick("doctor", "-o", "json", **given)
+    checks = {check["check"]: check["detail"] for check in json.loads(done.stdout)["checks"]}
+    assert checks["settings of workers"] == "none is refused, and all handlers load"
 
 
 @pytest.mark.parametrize("command", ["api", "worker", "ticker"])

@@ -238,8 +238,22 @@ def test_events_are_passed_on_at_once(nginx: Nginx, upstream: Upstream) -> None:
         assert list(lines) == ["", "data: second", ""]
 
 
-def test_metrics_are_not_for_the_public(nginx: Nginx, upstream: Upstream) -> None:
-    answer = httpx.get(f"{nginx.url}/metrics")
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics/",
+        "/metrics//",
+        "/metrics%2f",
+        "//metrics",
+        "/%2fmetrics",
+        "/%6detrics?a",
+        "/v1/..%2fmetrics/",
+        "/metrics/bulk",
+    ],
+)
+def test_metrics_are_not_for_the_public(nginx: Nginx, upstream: Upstream, path: str) -> None:
+    answer = httpx.get(f"{nginx.url}{path}")
     assert (answer.status_code, problem(answer)["type"]) == (404, "/problems/not-found")
     assert upstream.asked == []
 

@@ -28,7 +28,7 @@ from app.cluster import Cluster
 from app.localkey import keep_key, key_path
 from app.settings import Settings, load_settings
 from tests.conftest import Database
-from tests.support.cli import PGTICK, environment, error_line, pgtick
+from tests.support.cli import PGTICK, environment, error_line, foreign_modules, pgtick
 from tests.support.guard import is_alive
 from tests.support.program import accepts, free_port, wait_until
 
@@ -161,6 +161,17 @@ def test_all_four_succeed_and_it_carries_on(start_up: Callable[..., Up]) -> None
         assert rows == (4,)
     again.stop(signal.SIGTERM)
     assert again.process.returncode == 0
+
+
+def test_a_folder_with_modules_named_like_ours(
+    start_up: Callable[..., Up], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign_modules(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    up = start_up(PGTICK_API_PROCESSES="2")
+    said = up.wait_for(has_succeeded)
+    assert up.call().status_code == 200
+    assert " died " not in said
 
 
 def test_a_child_that_dies_is_started_again(start_up: Callable[..., Up]) -> None:

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PGTICK = (sys.executable, "-m", "app")
+PGTICK = (sys.executable, "-P", "-m", "app")
+"""Like the installed program it does not look for its modules in the current folder."""
 
 
 def environment(**variables: str) -> dict[str, str]:
@@ -37,3 +38,10 @@ def error_line(done: subprocess.CompletedProcess[str], *, code: int = 1) -> str:
     lines = done.stderr.splitlines()
     assert len(lines) == 1, done.stderr
     return lines[0]
+
+
+def foreign_modules(folder: Path) -> None:
+    """Makes packages there that are named like ours and fail."""
+    for name in ("app", "examples", "loadtest", "migrations", "workers"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text(f"raise SystemExit('{name} is not ours')\n")

@@ -79,8 +79,10 @@ class Child:
         ours, theirs = socket.socketpair()
         output = Output()
         try:
+            # -P: ours, whatever the current folder has.
+            python = (sys.executable, "-P", "-m")
             group = await Group.spawn(
-                [sys.executable, "-m", "workers.executors.child", str(theirs.fileno()), *modules],
+                [*python, "workers.executors.child", str(theirs.fileno()), *modules],
                 keeper=keeper,
                 stdin=DEVNULL,
                 stdout=output.writing,

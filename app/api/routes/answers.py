@@ -19,6 +19,7 @@ from app.api.context import Context, context_of
 from app.api.database import Database, Idempotency, Written
 from app.api.errors import FieldError, Problem
 from app.api.handling import IF_MATCH, MAX_KEY_LENGTH, AnyRequest, header, header_problem
+from app.api.observe import one_path
 from app.api.queries import Read
 
 Json = Response[bytes]
@@ -99,7 +100,7 @@ async def idempotency(request: AnyRequest) -> Idempotency | None:
             "Idempotency-Key", f"must have 1 to {MAX_KEY_LENGTH} characters", hint="use a UUID"
         )
     digest = hashlib.sha256()
-    for part in (request.method.encode(), request.scope["raw_path"], request.scope["query_string"]):
+    for part in (request.method.encode(), _raw_path(request).encode(), request.scope["query_string"]):
         digest.update(part + b"\0")
     digest.update(await request.body())
     return Idempotency(key, digest.digest())
@@ -107,14 +108,18 @@ async def idempotency(request: AnyRequest) -> Idempotency | None:
 
 def name_of(request: AnyRequest) -> str:
     """Returns the name of a job from the path, which may hold an escaped slash."""
-    raw: bytes = request.scope["raw_path"].partition(b"/by-name/")[2]
     try:
-        name = unquote(raw.decode("ascii"), errors="strict")
+        name = unquote(_raw_path(request).partition("/by-name/")[2], errors="strict")
     except UnicodeDecodeError:
         raise _refused_name("is no UTF-8") from None
     if "\0" in name:
         raise _refused_name("must not hold a NUL character")
     return name
+
+
+def _raw_path(request: AnyRequest) -> str:
+    """Returns the path as it was sent, but in its one form: an escaped slash belongs to a name."""
+    return one_path(request.scope["raw_path"].decode("ascii"))
 
 
 def _refused_name(message: str) -> Problem:

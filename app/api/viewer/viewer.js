@@ -1,6 +1,6 @@
 // Shows the document. The key that is typed in stays in this page: nothing is stored.
 SwaggerUIBundle({
-  url: "schema/openapi.json",
+  url: "/schema/openapi.json",
   dom_id: "#viewer",
   deepLinking: true,
   displayRequestDuration: true,
