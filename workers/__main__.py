@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, NoReturn
@@ -26,6 +27,9 @@ from workers.worker import Worker
 
 STRAY_SECONDS = 1.0
 """How long a handler that goes on although it was given up may hold up the end of its worker."""
+
+EXIT_SECONDS = 5.0
+"""How long the interpreter may take to end: it joins threads, and runs what handlers gave to atexit."""
 
 COLLECT_AFTER = 20_000
 """How many more objects there are before the garbage collector looks for circles among the new ones."""
@@ -127,11 +131,21 @@ async def _until_signalled(work: Main) -> None:
 
 
 async def _leave_behind(*, exit_code: int) -> None:
-    """End what is left; a handler that takes no cancellation, and was given up, asyncio would wait for."""
+    """End what is left; for a handler that was given up and goes on, asyncio or Python would wait."""
     strays = asyncio.all_tasks() - {asyncio.current_task()}
     for task in strays:
         task.cancel()
-    if strays and (await asyncio.wait(strays, timeout=STRAY_SECONDS))[1]:
+    await _end_in_time(strays, exit_code=exit_code)
+    # What they gave to asyncio.to_thread, then what they gave to threads and executors of their own.
+    threads = asyncio.get_running_loop().shutdown_default_executor()
+    await _end_in_time({asyncio.create_task(threads)}, exit_code=exit_code)
+    watchdog = threading.Timer(EXIT_SECONDS, os._exit, (exit_code,))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+async def _end_in_time(tasks: set[asyncio.Task[Any]], *, exit_code: int) -> None:
+    if tasks and (await asyncio.wait(tasks, timeout=STRAY_SECONDS))[1]:
         if exit_code:
             traceback.print_exc()
         os._exit(exit_code)

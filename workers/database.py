@@ -87,6 +87,7 @@ async def connect(conninfo: str, *, application_name: str) -> Connection:
         prepare_threshold=None,
         application_name=application_name,
         connect_timeout=CONNECT_SECONDS,
+        client_encoding="utf8",  # whatever PGCLIENTENCODING says: payloads hold any character
         **KEEPALIVE,
     )
     # By psycopg's own way, one number of too many digits would fail a whole claim, again and again.

@@ -21,6 +21,7 @@ from workers.looper import Looper, Outage
 from workers.processes import Keeper
 from workers.queries import StopOrder
 from workers.settings import Settings
+from workers.threads import call_in_thread
 
 BEAT_CALL_SECONDS = 2.5
 
@@ -119,7 +120,8 @@ class HeartbeatThread:
     async def stop(self) -> None:
         """Stop beating and wait for the thread."""
         self._call(self._heartbeat.stop)
-        await asyncio.to_thread(self._thread.join)
+        # Not in the executor: handlers may hold all its threads.
+        await call_in_thread(self._thread.join, name="end of the heartbeat")
 
     def _call(self, function: Callable[[], None]) -> None:
         if self._loop is not None:

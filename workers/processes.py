@@ -14,6 +14,9 @@ from collections.abc import Mapping, Sequence
 from workers import keeper
 from workers.keeper import kill_group
 
+KILL_SECONDS = 2.0
+"""What is not gone so long after its kill is left behind: it may have become another user's."""
+
 
 class Keeper:
     """The worker's side of the keeper process (see workers.keeper); usable from every thread."""
@@ -157,7 +160,7 @@ class Group:
         """Ask the whole group to end, and kill what has not after the grace."""
         try:
             if grace_seconds > 0 and self._transport.get_returncode() is None:
-                with contextlib.suppress(ProcessLookupError):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self.pid, signal.SIGTERM)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(grace_seconds):
@@ -169,13 +172,16 @@ class Group:
         """Kill what is left of the group: the leader, if it runs, and everything that it started."""
         kill_group(self.pid)
         try:
-            await self.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KILL_SECONDS):
+                    await self.wait()
         finally:
             self._keeper.remove(self.pid)
 
     def close(self) -> None:
         """Let go of the pipes, which a process that left the group may hold open."""
-        self._transport.close()
+        with contextlib.suppress(PermissionError):  # it kills the leader, too
+            self._transport.close()
 
     def abandon(self) -> None:
         """Kill the group without waiting for its end."""

@@ -326,6 +326,7 @@ async def begin_sql_job(
             "idle_ms": str(_milliseconds(idle_limit)),
             "timeout_ms": str(_milliseconds(time_limit)),
         },
+        binary=True,  # else the time comes as the database's DateStyle writes it
     )
     row = await cursor.fetchone()
     assert row is not None  # noqa: S101 - one row by construction

@@ -138,7 +138,7 @@ class Runner:
             outcome = await executor.run(run)
         except asyncio.CancelledError:
             return _stopped(run)
-        except Exception as error:
+        except BaseException as error:
             _log.error("the executor failed", exc_info=error, **ids(run))
             outcome = failed("worker_error", f"{type(error).__name__}: {error}")
         # Lost while it was ending on its own: then its end does not count either.

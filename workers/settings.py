@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import os
 import secrets
 import socket
@@ -87,10 +88,10 @@ def load_settings(
         queues=_split(queues if queues is not None else source.text("PGTICK_QUEUES")),
         concurrency=concurrency
         if concurrency is not None
-        else int(source.number("PGTICK_CONCURRENCY", 10, least=1)),
+        else int(source.number("PGTICK_CONCURRENCY", 10, least=1, most=10_000)),
         handler_modules=_split(handlers if handlers is not None else source.text("PGTICK_HANDLERS")),
         allow_command=allow_command if allow_command is not None else source.flag("PGTICK_ALLOW_COMMAND"),
-        lease_seconds=source.number("PGTICK_LEASE_SECONDS", 10.0, least=3.0),
+        lease_seconds=source.number("PGTICK_LEASE_SECONDS", 10.0, least=3.0, most=3_600.0),
         beat_seconds=source.number("PGTICK_BEAT_SECONDS", 3.0, least=0.1),
         grace_seconds=source.number("PGTICK_GRACE_SECONDS", 30.0, least=0.0),
         poll_min_seconds=source.number("PGTICK_POLL_MIN_SECONDS", 0.01, least=0.001),
@@ -129,7 +130,7 @@ class _Source:
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f"{name}_FILE cannot be read: {error}") from None
 
-    def number(self, name: str, default: float, *, least: float) -> float:
+    def number(self, name: str, default: float, *, least: float, most: float = math.inf) -> float:
         value = self.text(name)
         if value is None:
             return default
@@ -137,7 +138,9 @@ class _Source:
             number = float(value)
         except ValueError:
             raise SettingsError(f"{name} must be a number, not {value!r}") from None
-        if not least <= number < float("inf"):
+        if number > most:
+            raise SettingsError(f"{name} must be at most {most:g}, not {value}")
+        if not least <= number < math.inf:
             raise SettingsError(f"{name} must be at least {least:g}, not {value}")
         return number
 

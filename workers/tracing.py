@@ -8,7 +8,6 @@ Without all this the row's traceparent is passed on as it is.
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import structlog
 
 from workers.executions import Execution, Outcome
+from workers.threads import call_in_thread
 
 SERVICE = "pgtick-worker"
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
@@ -66,10 +66,8 @@ class Tracing:
 
     async def close(self) -> None:
         """Send what is left."""
-        # In a thread of its own: that of an executor would keep the process from ending.
-        thread = threading.Thread(target=self._provider.shutdown, name="last spans", daemon=True)
-        thread.start()
-        await asyncio.to_thread(thread.join, CLOSE_SECONDS)
+        sent = call_in_thread(self._provider.shutdown, name="last spans")
+        await asyncio.wait({sent}, timeout=CLOSE_SECONDS)
 
 
 class Span:

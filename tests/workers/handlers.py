@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +133,35 @@ def no_json(ctx: Context) -> Any:
     return object()
 
 
+@handler("no-json-thread", mode="thread")
+def no_json_in_thread(ctx: Context) -> Any:
+    return Decimal("9.99")
+
+
+@handler("no-json-loop", mode="async")
+async def no_json_on_loop(ctx: Context) -> Any:
+    return float("nan")
+
+
+@handler("no-json-progress")
+def no_json_as_progress(ctx: Context) -> None:
+    ctx.progress(object())
+
+
+@handler("sigterm")
+def sigterm(ctx: Context) -> Any:
+    """Gets the signal itself, then gives it to what it started and to a copy of itself."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    started = subprocess.Popen(["sleep", "60"])
+    started.terminate()
+    copy = os.fork()
+    if copy == 0:
+        time.sleep(60)
+        os._exit(0)
+    os.kill(copy, signal.SIGTERM)
+    return {"started": started.wait(), "copy": os.waitstatus_to_exitcode(os.waitpid(copy, 0)[1])}
+
+
 @handler("hang")
 def hang(ctx: Context) -> None:
     Path(ctx.payload["started"]).write_text(str(os.getpid()))
@@ -182,6 +215,20 @@ async def stubborn(ctx: Context) -> None:
             await asyncio.sleep(600)
         except asyncio.CancelledError:
             continue
+
+
+@handler("leave-to-threads", mode="async")
+async def leave_to_threads(ctx: Context) -> None:
+    """Takes all threads of the default executor, and more."""
+    write(ctx.payload["started"], str(os.getpid()))
+    await asyncio.gather(*(asyncio.to_thread(time.sleep, 60) for _ in range(40)))
+
+
+@handler("leave-a-thread", mode="thread")
+def leave_a_thread(ctx: Context) -> None:
+    ThreadPoolExecutor().submit(time.sleep, 60)
+    Path(ctx.payload["started"]).write_text(str(os.getpid()))
+    ctx.cancelled.wait()
 
 
 @handler("progress-and-wait")

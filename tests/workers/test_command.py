@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
+import os
 import resource
+import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +16,10 @@ from typing import Any
 import pytest
 
 from tests.workers.support import Bench, appears, is_alive, make_execution, run_once, until
-from workers.executions import Outcome
+from workers import executions, processes
+from workers.executions import Outcome, StopReason
 from workers.executors.command import CommandExecutor
-from workers.processes import Keeper
+from workers.processes import Group, Keeper
 
 
 @pytest.fixture
@@ -58,13 +63,42 @@ async def test_signal_is_named(executor: CommandExecutor) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    [{"args": ["no-such-program"]}, {"args": ["/etc/passwd"]}, {"args": ["true"], "cwd": "/no/such/folder"}],
+    [
+        {"args": ["no-such-program"]},
+        {"args": ["/etc/passwd"]},
+        {"args": ["true", "x" * 200_000]},
+        {"args": ["true"], "cwd": "/no/such/folder"},
+    ],
 )
 async def test_what_cannot_start_is_not_retried(executor: CommandExecutor, target: dict[str, Any]) -> None:
     outcome = await run(executor, target)
     assert outcome.error is not None
     assert outcome.error["type"] == "cannot_start"
     assert outcome.error["retry"] is False
+
+
+async def test_program_that_is_being_replaced_is_retried(executor: CommandExecutor, tmp_path: Path) -> None:
+    program = tmp_path / "program"
+    shutil.copy("/bin/true", program)
+    with program.open("r+b"):
+        outcome = await run(executor, {"args": [str(program)]})
+    assert outcome.error is not None
+    assert outcome.error["type"] == "cannot_start"
+    assert "retry" not in outcome.error
+    assert (await run(executor, {"args": [str(program)]})).status == "succeeded"
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM])
+async def test_what_the_system_lacks_for_now_is_retried(
+    executor: CommandExecutor, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    async def lacks(*_: object, **__: object) -> Group:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Group, "spawn", lacks)
+    outcome = await run(executor, {"args": ["true"]})
+    assert outcome.error is not None
+    assert "retry" not in outcome.error
 
 
 async def test_environment_is_minimal(executor: CommandExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +187,31 @@ async def test_polite_command_ends_with_sigterm(executor: CommandExecutor, tmp_p
     begun = time.monotonic()
     await bench.stop("cancelled")
     assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("reason", ["timeout", "lost"])
+async def test_command_that_became_another_user_does_not_hold_the_run(
+    executor: CommandExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: StopReason
+) -> None:
+    """It can neither be asked to end nor be killed."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(processes, "KILL_SECONDS", 0.1)
+    monkeypatch.setattr(executions, "KILL_GRACE_SECONDS", 0.1)
+    file = tmp_path / "pid"
+    bench = Bench(executor, make_execution("command", {"shell": f"echo $$ > {file}; exec sleep 600"}))
+    pid = int(await appears(file))
+    with monkeypatch.context() as other_user:
+        other_user.setattr(os, "killpg", refuse)
+        other_user.setattr(os, "kill", refuse)
+        async with asyncio.timeout(15):
+            await bench.stop(reason)
+    assert is_alive(pid)
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not Path(f"/proc/{pid}").exists())
+    await asyncio.sleep(0.1)  # asyncio, too, is to hear of its end
 
 
 async def test_grandchild_that_holds_the_pipes_does_not_hold_the_run(

@@ -130,6 +130,12 @@ async def test_method_headers_and_body_of_the_target(sink: Sink) -> None:
     assert sink.bodies[1] == b""
 
 
+async def test_no_method_is_the_default(sink: Sink) -> None:
+    await call(make_executor(), f"{sink.url}/200", {"n": 1}, method=None)
+    assert sink.requests[0].method == "POST"
+    assert json.loads(sink.bodies[0]) == {"n": 1}
+
+
 async def test_signature_is_that_of_standard_webhooks(sink: Sink) -> None:
     second = b"z" * 24
     secrets = f"{SECRET},whsec_{base64.b64encode(second).decode()}"
@@ -291,6 +297,8 @@ async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch
         {"url": "http://user:secret@example.com/"},
         {"url": "http://[broken/"},
         {"url": "http:///path"},
+        {"url": f"http://{'a' * 64}.example/"},
+        {"url": "http://a..example/"},
         {"url": "http://example.com/", "headers": {"Host": "other"}},
         {"url": "http://example.com/", "headers": {"webhook-id": "forged"}},
         {"url": "http://example.com/", "headers": {"X-A": "b\r\nX-C: d"}},
@@ -328,6 +336,13 @@ async def test_a_call_that_succeeded_has_whatever_its_reply_is_called(sink: Sink
     assert outcome.status == "succeeded"
     assert len((outcome.result or "").encode()) < 65_536
     assert result(outcome)["status"] == 200
+
+
+async def test_a_long_header_does_not_break_the_connection(sink: Sink) -> None:
+    sink.headers = {"Content-Security-Policy": "x" * 60_000, "X-Request-ID": "42"}
+    outcome = await call(make_executor(), f"{sink.url}/200")
+    assert outcome.status == "succeeded"
+    assert result(outcome)["headers"]["x-request-id"] == "42"
 
 
 async def test_gzip_bomb_does_not_unfold(sink: Sink) -> None:

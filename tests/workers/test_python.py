@@ -6,6 +6,8 @@ import asyncio
 import json
 import os
 import resource
+import signal
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +18,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from tests.support.cli import foreign_modules
 from tests.workers.support import HANDLERS, Bench, appears, is_alive, make_execution, run_once, until
 from workers.executions import Outcome
 from workers.executors import python
@@ -24,6 +27,14 @@ from workers.executors.python import PythonExecutor
 from workers.processes import Keeper
 from workers.registry import Context, Handler, HandlerError, RetryAfter, handler, load_handlers
 from workers.settings import Settings, load_settings
+
+OF_A_USER = """
+from workers import handler
+
+@handler("of-a-user")
+def greet(context):
+    return "hello"
+"""
 
 
 def make_settings(handlers: str = HANDLERS) -> Settings:
@@ -144,6 +155,12 @@ async def test_fork_that_returns_does_not_answer(executor: PythonExecutor) -> No
     assert result(await run(executor, "echo", "next"))["payload"] == "next"
 
 
+async def test_a_sigterm_to_all_processes_ends_no_handler(executor: PythonExecutor) -> None:
+    """As systemd sends it; what the handler starts it may end as ever."""
+    ended = -signal.SIGTERM
+    assert result(await run(executor, "sigterm")) == {"started": ended, "copy": ended}
+
+
 @pytest.mark.slow
 async def test_gigabyte_of_output_costs_no_memory(executor: PythonExecutor) -> None:
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -163,6 +180,19 @@ async def test_big_result_is_capped(executor: PythonExecutor) -> None:
 async def test_result_is_made_storable(executor: PythonExecutor) -> None:
     assert result(await run(executor, "odd-result")) == ["\ufffd", "?", "\\u0000", "ok"]
     assert "not storable as JSON" in error(await run(executor, "no-json"))["message"]
+
+
+@pytest.mark.parametrize("name", ["no-json", "no-json-thread", "no-json-loop"])
+async def test_a_result_that_cannot_be_stored_is_not_made_again(executor: PythonExecutor, name: str) -> None:
+    told = error(await run(executor, name))
+    assert told["type"] == "DocumentError"
+    assert told["retry"] is False
+
+
+async def test_progress_that_cannot_be_stored_may_be_better_the_next_time(executor: PythonExecutor) -> None:
+    told = error(await run(executor, "no-json-progress"))
+    assert told["type"] == "DocumentError"
+    assert "retry" not in told
 
 
 async def test_progress_arrives_in_order(executor: PythonExecutor) -> None:
@@ -286,6 +316,22 @@ async def test_handlers_that_do_not_load_are_told_at_start(keeper: Keeper) -> No
     )
     with pytest.raises(ChildDiedError, match=r"cannot load handlers from 'tests\.workers\.missing'"):
         await executor.start()
+
+
+async def test_a_child_finds_handlers_in_the_current_folder(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    foreign_modules(tmp_path)
+    (tmp_path / "of_a_user.py").write_text(OF_A_USER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    handlers = load_handlers(["of_a_user"])
+    executor = PythonExecutor(make_settings("of_a_user"), handlers=handlers, keeper=keeper)
+    await executor.start()
+    try:
+        assert result(await run(executor, "of-a-user")) == "hello"
+    finally:
+        await executor.close()
 
 
 def test_handlers_are_checked_when_they_are_declared() -> None:

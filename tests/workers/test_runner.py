@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.workers.support import make_execution, until
 from tests.workers.test_python import make_settings
 from workers.executions import Outcome, Run
@@ -175,6 +177,35 @@ async def test_a_handler_that_does_not_stop_is_left_behind(keeper: Keeper) -> No
     assert run.task is not None
     await asyncio.wait({run.task})
     assert len(stage.outcomes) == 1
+
+
+class Panic(BaseException):
+    """What a Rust extension raises when it panics: `except Exception` does not catch it."""
+
+
+async def test_what_is_no_exception_ends_its_run_too(keeper: Keeper) -> None:
+    async def panics(_: Context) -> None:
+        raise Panic("index out of bounds")
+
+    stage = Stage(keeper, panics)
+    stage.start()
+    outcome = await stage.ended()
+    assert outcome.status == "failed"
+    assert outcome.error is not None
+    assert (outcome.error["type"], outcome.error["message"]) == ("Panic", "index out of bounds")
+
+
+async def test_an_executor_that_breaks_ends_its_run(keeper: Keeper, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def breaks(*_: object) -> Outcome:
+        raise Panic("broken")
+
+    async def nothing(_: Context) -> None: ...
+
+    monkeypatch.setattr(PythonExecutor, "run", breaks)
+    stage = Stage(keeper, nothing)
+    stage.start()
+    outcome = await stage.ended()
+    assert outcome.error == {"type": "worker_error", "message": "Panic: broken"}
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_failure(keeper: Keeper) -> None:

@@ -17,6 +17,7 @@ from tests.conftest import Database
 from tests.support.pooler import Pooler
 from tests.workers.conftest import StartWorker
 from tests.workers.support import Bench, Schedule, make_execution, until, wait_until
+from workers.executions import Outcome
 from workers.executors import sql as executors_sql
 from workers.executors.sql import SqlExecutor
 from workers.settings import load_settings
@@ -56,6 +57,14 @@ def test_statement_sees_its_execution(start: StartWorker, schedule: Schedule) ->
     assert row.status == "succeeded"
     assert row.result == {"command": "INSERT 0 1", "rowcount": 1}
     assert effects(schedule) == [f"{row.execution_id}|1|ü|"]
+
+
+def test_dates_are_understood_however_they_are_written(start: StartWorker, schedule: Schedule) -> None:
+    start("worker", PGDATESTYLE="German")
+    assert run(schedule, "select current_setting('datestyle') as style").result["rows"] == [
+        {"style": "German, DMY"}
+    ]
+    assert run(schedule, "select pg_sleep(60)", timeout="0.5 seconds").error["type"] == "timeout"
 
 
 def test_rows_are_kept_as_json(start: StartWorker, schedule: Schedule) -> None:
@@ -319,12 +328,8 @@ def test_jobs_that_queue_for_a_connection_leave_room_for_others(
     pooler.stop()
 
 
-async def test_jobs_beyond_the_connections_of_a_worker_are_given_back(
-    schedule: Schedule, database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(executors_sql, "MAX_CONNECTIONS", 1)
-    monkeypatch.setattr(executors_sql, "POOL_SECONDS", 1.0)
-    executor = SqlExecutor(
+def make_executor(database: Database) -> SqlExecutor:
+    return SqlExecutor(
         load_settings(
             {
                 "DB_WRITE_CONNECTION_STRING": "unused",
@@ -332,6 +337,14 @@ async def test_jobs_beyond_the_connections_of_a_worker_are_given_back(
             }
         )
     )
+
+
+async def test_jobs_beyond_the_connections_of_a_worker_are_given_back(
+    schedule: Schedule, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors_sql, "MAX_CONNECTIONS", 1)
+    monkeypatch.setattr(executors_sql, "POOL_SECONDS", 1.0)
+    executor = make_executor(database)
     await executor.start()
 
     def start_one() -> Bench:
@@ -353,6 +366,23 @@ async def test_jobs_beyond_the_connections_of_a_worker_are_given_back(
             assert [(await other.ended()).status for other in others] == ["released"] * 3
         assert [line["log_level"] for line in lines] == ["warning"]
     assert (await first.ended()).status == "discarded"  # nobody has claimed it
+    await executor.close()
+
+
+async def test_timeout_while_it_waits_for_a_connection_costs_no_attempt(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors_sql, "MAX_CONNECTIONS", 1)
+    executor = make_executor(database)
+    await executor.start()
+    first, second = (
+        Bench(executor, make_execution("sql", {"statement": "select pg_sleep(60)"}, token=uuid4()))
+        for _ in range(2)
+    )
+    await until(lambda: list(executor._queued) == [second.run])
+    second.run.stop("timeout")
+    assert await second.ended() == Outcome(status="released")
+    await first.stop("timeout")
     await executor.close()
 
 

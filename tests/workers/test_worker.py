@@ -228,6 +228,19 @@ def test_a_handler_that_takes_no_cancellation_holds_no_worker(
     assert schedule.execution(stubborn).status == "ready"
 
 
+@pytest.mark.parametrize("name", ["leave-to-threads", "leave-a-thread"])
+def test_threads_that_a_handler_leaves_hold_no_worker(
+    start: StartWorker, schedule: Schedule, tmp_path: Path, name: str
+) -> None:
+    worker = start("worker", PGTICK_GRACE_SECONDS="0.2")
+    left = schedule.enqueue("python", name, payload={"started": str(tmp_path / "started")})
+    wait_for_file(tmp_path / "started")
+    worker.signal(signal.SIGTERM)
+    assert worker.wait(seconds=15) == 0
+    assert schedule.execution(left).status == "ready"
+    assert schedule.conn.execute("select status from scheduler.workers").fetchall() == [("stopped",)]
+
+
 def test_a_log_that_cannot_be_written_costs_no_execution(start: StartWorker, schedule: Schedule) -> None:
     worker = start("worker", log="/dev/full")
     for _ in range(3):
@@ -249,6 +262,12 @@ def test_a_number_of_too_many_digits_holds_up_nothing(start: StartWorker, schedu
     assert [schedule.wait(each).status for each in good] == ["succeeded"] * 3
     ended = "select status, error ->> 'type' from scheduler.executions where execution_id = %s"
     wait_until(lambda: schedule.conn.execute(ended, (bad,)).fetchone() == ("failed", "DocumentError"))
+
+
+def test_the_encoding_of_its_environment_holds_up_nothing(start: StartWorker, schedule: Schedule) -> None:
+    start("worker", PGCLIENTENCODING="LATIN1")
+    row = schedule.wait(schedule.enqueue("python", "echo-loop", payload="5 €"))
+    assert (row.status, row.result["payload"]) == ("succeeded", "5 €")
 
 
 def test_second_signal_leaves_at_once_and_nothing_behind(
@@ -312,6 +331,8 @@ def test_frozen_worker_is_fenced(start: StartWorker, schedule: Schedule, tmp_pat
         ({"DB_WRITE_CONNECTION_STRING": "host=127.0.0.1 port=1 dbname=x"}, "cannot use the database"),
         ({"PGTICK_HANDLERS": "no.such.module"}, "cannot load handlers from 'no.such.module'"),
         ({"PGTICK_LEASE_SECONDS": "soon"}, "PGTICK_LEASE_SECONDS must be a number"),
+        ({"PGTICK_LEASE_SECONDS": "7200"}, "PGTICK_LEASE_SECONDS must be at most 3600, not 7200"),
+        ({"PGTICK_CONCURRENCY": "20000"}, "PGTICK_CONCURRENCY must be at most 10000, not 20000"),
         ({"PGTICK_WEBHOOK_SECRET": "secret"}, "PGTICK_WEBHOOK_SECRET must be whsec_"),
         ({"PGTICK_HTTP_ALLOW": "10.0.0.0/99"}, "PGTICK_HTTP_ALLOW"),
         ({"PGTICK_WEBHOOK_SECRET_FILE": "/no/such/file"}, "PGTICK_WEBHOOK_SECRET_FILE cannot be read"),

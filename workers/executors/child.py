@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from workers.documents import clip, to_capped_json
+from workers.documents import DocumentError, clip, to_capped_json
 from workers.registry import Context, Handler, HandlerError, Permanent, RetryAfter, load_handlers
 
 TRACEBACK_CHARACTERS = 16_384
@@ -31,7 +31,13 @@ PROGRESS_BYTES = 8_192
 
 def describe_result(value: Any) -> dict[str, Any]:
     """Say in a frame what a handler returned; nothing is no result, and not JSON's null."""
-    return {"kind": "done", "result": None if value is None else to_capped_json(value)}
+    try:
+        result = None if value is None else to_capped_json(value)
+    except DocumentError as error:  # the work is done: another attempt would do it twice
+        frame = describe_exception(error)
+        frame["error"]["retry"] = False
+        return frame
+    return {"kind": "done", "result": result}
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:
@@ -170,12 +176,35 @@ def receive(connection: socket.socket) -> dict[str, Any] | None:
     return frame
 
 
+def _outlive_sigterm() -> None:
+    """Leave it to the worker when this process ends, also where the signal is sent to all.
+
+    By a function, and not SIG_IGN, which the programs that a handler starts would inherit.
+    """
+
+    def ignore(*_: object) -> None: ...
+
+    def end_as_ever() -> None:
+        if signal.getsignal(signal.SIGTERM) is ignore:  # and not a handler's own
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+    signal.signal(signal.SIGTERM, ignore)
+    # What a handler forks ends by it, as a multiprocessing.Pool must; held back until the copy is ready.
+    os.register_at_fork(
+        before=lambda: signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,)),
+        after_in_parent=lambda: signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,)),
+        after_in_child=end_as_ever,
+    )
+
+
 def main() -> None:
     """Serve on the socket whose number is the first argument; the others are the modules of handlers."""
     # Should memory run out, the kernel is to choose the handler, not the worker.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("500", encoding="ascii")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _outlive_sigterm()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     connection = socket.socket(fileno=int(sys.argv[1]))
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -23,6 +24,23 @@ MARK_BYTES = 64
 
 # What a program needs to find its way; nothing else of the worker's environment, which holds its passwords.
 INHERITED = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TZ", "TMPDIR")
+
+# What is wrong with the target, as is what has no number. All else may pass: the system lacks something for
+# now, or the program is being replaced.
+LASTING_ERRORS = frozenset(
+    (
+        None,
+        errno.E2BIG,
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOEXEC,
+        errno.ENOTDIR,
+        errno.EPERM,
+    )
+)
 
 # A process that left its group can keep the pipes open for ever.
 PIPE_CLOSE_SECONDS = 1.0
@@ -64,7 +82,8 @@ class CommandExecutor:
                 cwd=target.get("cwd"),
             )
         except (OSError, ValueError) as error:
-            return failed("cannot_start", f"the command cannot be started: {error}", retry=False)
+            lasting = getattr(error, "errno", None) in LASTING_ERRORS
+            return failed("cannot_start", f"the command cannot be started: {error}", retry=not lasting)
         return await _follow(group, run, _input(execution))
 
 

@@ -29,6 +29,9 @@ MAX_RETRY_AFTER = timedelta(days=1)
 # the result stays under 64 KB.
 BODY_BYTES = MAX_BODY_JSON_BYTES = MAX_DOCUMENT_BYTES - 16_384
 
+# Else aiohttp takes a line of over 8,190 bytes for a broken connection, and the call would be repeated.
+MAX_HEADER_BYTES = 65_536
+
 KEPT_HEADERS = (
     "Content-Type",
     "Content-Length",
@@ -92,7 +95,7 @@ class HttpExecutor:
 
     def _message(self, execution: Execution) -> tuple[bytes | None, dict[str, str]]:
         target: dict[str, Any] = execution.target
-        method = target.get("method", "POST")
+        method = _method(target)
         content = target.get("body", execution.payload)
         headers = {"User-Agent": "pgtick", "Accept-Encoding": "identity"}
         body = None
@@ -126,9 +129,11 @@ class HttpExecutor:
             trust_env=False,
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
         ) as session:
-            method = execution.target.get("method", "POST")
+            method = _method(execution.target)
             async with session.request(
                 method, url, data=body, headers=headers, allow_redirects=False
             ) as reply:
@@ -182,10 +187,15 @@ def _decode(data: bytes, charset: str) -> str:
         return data.decode("utf-8", "replace")
 
 
+def _method(target: Mapping[str, Any]) -> str:
+    return target.get("method") or "POST"
+
+
 def _url(text: str) -> URL:
     try:
         url = URL(text)
         host, port = url.host, url.port
+        (url.raw_host or "").encode("idna")  # as the look-up does: a label may be empty or too long
     except ValueError as error:
         raise BadTargetError(f"not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not host or not port:

@@ -140,7 +140,7 @@ async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
         if run.stop_reason is not None:
             raise
         frame = describe_exception(error)
-    except (Exception, SystemExit, KeyboardInterrupt) as error:
+    except BaseException as error:  # asyncio would end the run's task with it, and nobody the run
         frame = describe_exception(error)
     finally:
         run.on_stop = None  # else a circle, which only the garbage collector ends

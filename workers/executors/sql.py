@@ -107,6 +107,10 @@ class SqlExecutor:
         self._queued[run] = time.monotonic()
         try:
             return await self._run(run)
+        except asyncio.CancelledError:
+            if run.stop_reason == "timeout" and run in self._queued:  # never begun: it costs no attempt
+                return Outcome(status="released")
+            raise
         finally:
             self._queued.pop(run, None)
 
