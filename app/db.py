@@ -46,7 +46,9 @@ def connect(conninfo: str | None = None, *, autocommit: bool = True) -> Connecti
     defaults: dict[str, Any] = {"connect_timeout": CONNECT_SECONDS, "application_name": "pgtick"}
     given = conninfo_to_dict(conninfo)
     missing = {name: value for name, value in defaults.items() if name not in given}
-    return psycopg.connect(conninfo, autocommit=autocommit, prepare_threshold=None, **missing)
+    # Whatever PGCLIENTENCODING says: payloads hold any character.
+    options = missing | {"client_encoding": "utf8", "prepare_threshold": None}
+    return psycopg.connect(conninfo, autocommit=autocommit, **options)
 
 
 def _local(user: str) -> str:

@@ -79,7 +79,7 @@ def migrate(conninfo: str) -> list[str]:
 
 def pending(conninfo: str) -> list[str]:
     """Returns the names of what `migrate` would apply, and changes nothing."""
-    with psycopg.connect(conninfo, prepare_threshold=None) as conn:
+    with _connect(conninfo) as conn:
         revisions = _pending_revisions(conn)
         if conn.execute("select to_regclass('scheduler_internal.repeatables')").fetchone() == (None,):
             return [*revisions, *map(name_of, repeatable_files())]
@@ -109,10 +109,15 @@ def offline_sql() -> str:
     return "\n".join([*parts, "commit;\n"])
 
 
+def _connect(conninfo: str) -> Connection[Any]:
+    # The files are UTF-8, whatever PGCLIENTENCODING says.
+    return psycopg.connect(conninfo, prepare_threshold=None, client_encoding="utf8")
+
+
 def _migrate_once(conninfo: str) -> list[str]:
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(conninfo, prepare_threshold=None),
+        creator=lambda: _connect(conninfo),
         poolclass=NullPool,
     )
     with engine.begin() as connection:

@@ -65,6 +65,7 @@ def _options(node_id: str) -> dict[str, Any]:
     return {
         "autocommit": True,
         "prepare_threshold": None,
+        "client_encoding": "utf8",  # whatever PGCLIENTENCODING says: payloads hold any character
         # Arguments are put in here: two statements with arguments then go out in one trip.
         "cursor_factory": AsyncClientCursor,
         "application_name": f"pgtick api {node_id}",

@@ -156,6 +156,12 @@ def test_a_payload_of_null_is_one(applied: Pgtick) -> None:
         assert shown["payload"] == payload
 
 
+def test_a_payload_holds_any_character(applied: Pgtick, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    execution_id = applied("jobs", "trigger", "manual", "--payload", '"5 €"').out.strip()
+    assert json.loads(applied("executions", "show", execution_id, "-o", "json").out)["payload"] == "5 €"
+
+
 @pytest.mark.parametrize("error", ["out of paper", ["out of paper"], {"message": "out of paper"}])
 def test_an_error_may_be_any_json(pgtick: Pgtick, db: Connection[Any], clock: Clock, error: object) -> None:
     engine = Engine(db, clock)
