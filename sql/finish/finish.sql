@@ -56,7 +56,7 @@ begin
         return;
     end if;
     perform scheduler_internal.ensure_history(execution_ids);
-    v_shards := array[scheduler.get_shard_id(execution_ids[1])];
+    v_shards := array[scheduler.get_shard_id(execution_ids[array_lower(execution_ids, 1)])];
     if v_count > 1 then
         v_shards := array(select distinct scheduler.get_shard_id(i) from unnest(execution_ids) i);
     end if;

@@ -220,6 +220,15 @@ def test_wrong_arguments_end_nothing(engine: Engine, wrong: str) -> None:
     assert engine.fingerprint() == before
 
 
+def test_arrays_may_begin_at_any_number(engine: Engine) -> None:
+    worker = engine.worker()
+    execution_id = engine.enqueued()
+    worker.claim_one()
+    finish = "select scheduler.finish(%s, ('[0:0]={' || %s || '}')::uuid[], '[5:5]={1}', '{succeeded}')"
+    assert engine.select(finish, worker.worker_id, str(execution_id)) == []
+    assert engine.execution(execution_id)["status"] == "succeeded"
+
+
 def test_nothing_to_finish_is_fine(engine: Engine) -> None:
     nothing: list[list[Any] | None] = [[], None]
     for empty in nothing:
