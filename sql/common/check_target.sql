@@ -4,8 +4,8 @@ language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
--- Returns the target as a document: a JSON string is short for its first key. What is right asks no
--- query, each of which takes 10 us here.
+-- Returns the target as a document: a JSON string is short for its first key. A query takes 10 us
+-- here, so that only what is rare asks one: headers, env, what is wrong.
 -- Raises: 22023 for an unknown job type, a missing or unknown key, a value of the wrong kind; 42501
 -- where the API key at hand may not make such a job.
 declare

@@ -217,19 +217,3 @@ def test_every_local_time_that_exists_can_be_counted_from(
             read(engine, "preview_json", **preview)
         return
     assert read(engine, "preview_json", **preview)["fires"] == [instant]
-
-
-@pytest.mark.parametrize(
-    ("schedule", "description"),
-    {
-        "30 * * * * *": "every minute at second 30",
-        "10,40 * * * * *": "every minute at seconds 10 and 40",
-        "*/7 * * * * *": "every minute at every 7th second",
-        "H * * * * *": "every minute at a hashed second",
-        "30 5 * * * *": "every hour at second 30 of minute 5",
-    }.items(),
-)
-def test_what_runs_every_minute_is_not_said_to_run_every_hour(
-    engine: Engine, schedule: str, description: str
-) -> None:
-    assert engine.describe(schedule=schedule) == description

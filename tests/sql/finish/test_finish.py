@@ -135,6 +135,25 @@ def test_retry_after_overrules_the_backoff(engine: Engine) -> None:
     assert engine.execution(execution_id)["status"] == "failed"  # no attempts left
 
 
+def test_of_many_ends_each_has_its_own_wish(engine: Engine) -> None:
+    worker = engine.worker()
+    minutes = {engine.enqueued(): number for number in range(1, 41)}
+    claimed = worker.claim(100)
+    assert len({engine.get_shard_id(job_id=row["execution_id"]) for row in claimed}) > 1
+    engine.rows(
+        "finish",
+        worker_id=worker.worker_id,
+        execution_ids=[row["execution_id"] for row in claimed],
+        attempts=[1] * len(claimed),
+        statuses=["failed"] * len(claimed),
+        retry_after=[timedelta(minutes=minutes[row["execution_id"]]) for row in claimed],
+    )
+    rows = engine.select("select execution_id, run_at from scheduler_internal.waiting")
+    assert {row["execution_id"]: row["run_at"] - engine.clock.now for row in rows} == {
+        execution_id: timedelta(minutes=number) for execution_id, number in minutes.items()
+    }
+
+
 def test_retry_after_is_kept_within_reason(engine: Engine) -> None:
     worker = engine.worker()
     for wish, granted in ((timedelta(days=-1), timedelta(0)), (timedelta(days=900_000), timedelta(days=30))):

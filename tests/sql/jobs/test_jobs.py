@@ -254,6 +254,13 @@ def test_delete_job_does_not_wait_for_a_long_backlog(engine: Engine) -> None:
     ]
 
 
+def test_a_trigger_runs_the_job_as_it_is_now(engine: Engine) -> None:
+    job_id = engine.job_of(None, queue="first")
+    for queue in ("second", "third"):
+        engine.update_job(job_id=job_id, changes={"queue": queue})
+        assert engine.execution(engine.trigger_job(job_id=job_id))["queue"] == queue
+
+
 def test_trigger_runs_beside_the_schedule(engine: Engine) -> None:
     job_id = engine.job_of(payload={"of": "job"}, expires_after="1 hour", priority=4)
     engine.pause_job(job_id=job_id)

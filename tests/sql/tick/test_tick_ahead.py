@@ -340,3 +340,16 @@ def test_who_retries_one_and_pauses_its_job_meets_another_who_pauses_it(
         other.commit()
     paused.result()
     assert made_of(engine, job_id) == ["ready"]
+
+
+@pytest.mark.direct
+def test_a_day_is_as_long_for_whoever_makes_a_herd(engine: Engine) -> None:
+    """In Berlin the day of the change has 23 hours."""
+    engine.clock.set("2031-03-29T12:30:00+00:00")
+    job_id = engine.job_of("0 * * * *", expires_after="1 day")
+    engine.db.execute(COPY.encode(), [job_id, HERD])
+    engine.clock.set("2031-03-29T12:59:57+00:00")
+    engine.db.execute("set timezone = 'Europe/Berlin'")
+    assert tick_ahead(engine) > 0
+    expires_at = engine.one("select expires_at from scheduler_internal.waiting where job_id = %s", job_id)
+    assert expires_at == engine.clock.now.replace(day=30, hour=13, minute=0, second=0)
