@@ -7,6 +7,8 @@ set search_path = pg_catalog, pg_temp
 set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set enable_bitmapscan = off
+set enable_sort = off
 set jit = off
 as $$
 -- What is going on, for those who look every second, whatever the size of the backlog and of the

@@ -97,6 +97,20 @@ def test_a_page_does_not_walk_past_all_that_has_ended(loaded: Connection[Any], c
 
 
 @pytest.mark.direct
+def test_activity_planned_before_there_was_any_reads_no_more_of_it(db: Connection[Any]) -> None:
+    """Its plan is kept: it may not sort, or it would read the whole history each second from then on."""
+    call = "select scheduler.activity(now() - interval '1 hour')"
+    db.execute(call)
+    for _ in range(2):
+        db.execute(END)
+    with db.transaction():
+        before, _ = read_of(db, "history")
+        db.execute(call)
+        read = read_of(db, "history")[0] - before
+    assert 2_000 <= read <= 2_000 + DAYS + 8
+
+
+@pytest.mark.direct
 def test_the_witness_sees(loaded: Connection[Any]) -> None:
     """A statement that reads all of it is caught as such."""
     loaded.execute("select count(*) from scheduler_internal.history h where h.traceparent is null")
