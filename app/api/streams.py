@@ -17,6 +17,8 @@ QUEUE_EVENTS = 200
 PING_SECONDS = 15.0
 PING = b": ping\n\n"
 FURTHEST_AHEAD_MS = 60_000
+LATE_MS = 3_000
+"""So much later than another may a process hear of a job's change: without LISTEN it asks each second."""
 
 Name = Literal["hello", "reset", "bye", "jobs", "executions", "queues", "stats"]
 TOPICS: tuple[Name, ...] = ("jobs", "executions", "queues", "stats")
@@ -64,6 +66,10 @@ class Event(msgspec.Struct, frozen=True):
         text = msgspec.json.encode(data).replace(b"\n", b" ").replace(b"\r", b" ")
         return cls(name, event_id, "\n".join(lines).encode() + b"\ndata: " + text + b"\n\n")
 
+    def is_after(self, last: EventId) -> bool:
+        """Tells whether it came after another."""
+        return self.event_id is not None and self.event_id > last
+
 
 class Ring:
     """The newest events, without a gap."""
@@ -91,10 +97,16 @@ class Ring:
             self._complete_after = oldest
 
     def after(self, last: EventId) -> Iterator[Event] | None:
-        """Returns what came after an event; None where that is not known any more, or never was."""
-        if last < self._complete_after or last.milliseconds > self.newest.milliseconds + FURTHEST_AHEAD_MS:
+        """Returns what came after an event; None where that is not known any more, or never was.
+
+        What a process looked at when it told an event, it saw as it was at the time of its id. But of jobs
+        it hears: after an event of another process, changes are told that it may not have heard of by then.
+        """
+        is_ours = last == self._complete_after or any(event.event_id == last for event in self._events)
+        heard = last if is_ours else EventId(last.milliseconds - LATE_MS, 0)
+        if heard < self._complete_after or last.milliseconds > self.newest.milliseconds + FURTHEST_AHEAD_MS:
             return None
-        return (event for event in self._events if event.event_id is not None and event.event_id > last)
+        return (event for event in self._events if event.is_after(heard if event.name == "jobs" else last))
 
 
 class Stream:

@@ -22,7 +22,7 @@ from app.api.auth import EVERYBODY
 from app.api.config import ApiSettings
 from app.api.events import EventHub
 from app.api.listener import SILENT_SECONDS, listen
-from app.api.streams import QUEUE_EVENTS, RING_EVENTS, Event, EventId, Ring, Stream
+from app.api.streams import LATE_MS, QUEUE_EVENTS, RING_EVENTS, Event, EventId, Ring, Stream
 from tests.api.conftest import API_USER
 from tests.conftest import Database
 from tests.support.api import RunningApi
@@ -177,8 +177,15 @@ def test_another_process_goes_on_where_one_stopped(
     ):
         for listener in (somebody, before):
             listener.wait_for_event("hello")
-        enqueue(client)
-        before.wait_for_event("queues")
+        begun = EventId.parse(somebody.last_id)
+        assert begun is not None
+
+        def is_long_enough_ago() -> bool:
+            enqueue(client)
+            last = EventId.parse(before.last_id)
+            return last is not None and last.milliseconds > begun.milliseconds + LATE_MS
+
+        wait_until(is_long_enough_ago, "the other process knows what this one may not have heard of")
         last = before.last_id
         before.close()
         execution_id = enqueue(client)
@@ -337,6 +344,22 @@ def test_the_ring_knows_from_where_it_is_complete() -> None:
     assert ring.newest == EventId(1000, RING_EVENTS + 1)
     assert ring.after(EventId(1000, 0)) is None
     assert len(list(ring.after(EventId(1000, 1)) or [])) == RING_EVENTS
+
+
+def test_who_comes_from_another_process_is_told_what_that_had_not_heard_of() -> None:
+    ring = Ring(EventId(0, 0))
+    for at in (1000, 4000, 4500, 5000):
+        for name in ("jobs", "stats"):
+            ring.add(Event.of(name, at, event_id=ring.next_id(at)))
+
+    def told(last: EventId) -> list[tuple[str, int]]:
+        return [
+            (event.name, event.event_id.milliseconds) for event in ring.after(last) or () if event.event_id
+        ]
+
+    assert told(EventId(4500, 1)) == [("jobs", 5000), ("stats", 5000)]  # its own
+    assert told(EventId(4500, 7)) == [("jobs", 4000), ("jobs", 4500), ("jobs", 5000), ("stats", 5000)]
+    assert ring.after(EventId(2000, 0)) is None  # it was not there yet when that may have been heard of
 
 
 def test_an_event_is_on_one_line() -> None:
