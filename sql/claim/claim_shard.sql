@@ -52,6 +52,7 @@ declare
     v_mode constant text := scheduler_internal.claim_mode(shard);
     v_walked_before constant bigint := scheduler_internal.walked(shard);
     v_walked bigint;
+    v_dead bigint;  -- of each lane one entry is its oldest, which waits
     v_lanes scheduler_internal.claim_bounds[];
     v_lane scheduler_internal.claim_bounds;
     v_left integer := max_executions;
@@ -63,19 +64,21 @@ begin
             shard, v_mode = 'bounded', case when v_mode <> 'sweep' then queues end) l
         order by hashtextextended(l.queue, v_seed), l.rank);
     v_walked := scheduler_internal.walked(shard);
-    if v_mode = 'sweep'
-       or v_mode = 'all' and scheduler_internal.is_far(v_walked - v_walked_before) then
+    v_dead := v_walked - v_walked_before - cardinality(v_lanes);
+    if v_mode = 'sweep' or v_mode = 'all' and scheduler_internal.is_far(v_dead) then
         perform scheduler_internal.note_sweep(
-            shard, v_walked - v_walked_before,
+            shard, v_dead,
             case when v_mode = 'sweep' or queues is null then v_lanes
                  else array(select l from scheduler_internal.lanes(shard, false, null) l) end,
             at);
     end if;
     if max_executions = 0 then  -- warm_up(): a look that finds nothing makes the plans too
-        v_lanes := array[row(shard, '', 0, 'infinity')::scheduler_internal.claim_bounds];
+        v_lanes := array[row(shard, '', 0, at)::scheduler_internal.claim_bounds];
     end if;
     foreach v_lane in array v_lanes loop
-        continue when (queues is null or v_lane.queue = any (queues)) is not true;
+        -- A lane that waits for the future costs no statement: of 1,000 a claim took 65 ms a shard.
+        continue when (v_lane.from_run_at <= at
+                       and (queues is null or v_lane.queue = any (queues))) is not true;
         return query
         with picked as materialized (
             select w.ctid as row_id from scheduler_internal.waiting w

@@ -27,33 +27,29 @@ begin
                 select from scheduler_internal.lanes(g.shard, false, queues) l
                 where l.from_run_at <= at)
             when s.next_at is null then exists (
-                with recursive pair as (
-                    (select w.queue, w.rank
+                with recursive lane as (
+                    (select w.queue, w.rank, w.run_at
                      from scheduler_internal.waiting w
                      where w.shard = g.shard
-                     order by w.queue, w.rank
+                     order by w.queue, w.rank, w.run_at
                      limit 1)
                     union all
-                    select n.queue, n.rank
-                    from pair p
+                    select n.queue, n.rank, n.run_at
+                    from lane l
                     cross join lateral (
-                        select w.queue, w.rank
+                        select w.queue, w.rank, w.run_at
                         from scheduler_internal.waiting w
-                        where w.shard = g.shard and (w.queue, w.rank) > (p.queue, p.rank)
-                        order by w.queue, w.rank
+                        where w.shard = g.shard and (w.queue, w.rank) > (l.queue, l.rank)
+                        order by w.queue, w.rank, w.run_at
                         limit 1
                     ) n
                 )
-                select from pair p
-                -- limit: the probe stays a probe, where "exists" becomes a join that reads all
-                where (select true from scheduler_internal.waiting w
-                       where w.shard = g.shard and w.queue = p.queue and w.rank = p.rank
-                         and w.run_at <= at
-                       limit 1))
+                select from lane l where l.run_at <= at)
             when scheduler_internal.is_sweep_due(s.next_at) then true
             else exists (
                 select from scheduler_internal.claim_bounds b
                 where b.shard = g.shard and (queues is null or b.queue = any (queues))
+                  -- limit: the probe stays a probe, where "exists" becomes a join that reads all
                   and (select true from scheduler_internal.waiting w
                        where w.shard = b.shard and w.queue = b.queue and w.rank = b.rank
                          and w.run_at >= b.from_run_at and w.run_at <= at
