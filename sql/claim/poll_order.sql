@@ -15,6 +15,7 @@ set jit = off
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
+set max_parallel_workers_per_gather = 0
 as $$
 -- Among how many workers this one polls, and which of them it is, counted from 0: so that those
 -- that find nothing ask in turn, and up to four at rest ask no oftener than one (a worker shares
@@ -36,9 +37,11 @@ begin
     where me.worker_id = poll_order.worker_id
       and w.stopped_at is null and not w.draining and w.last_beat_at + w.lease > v_now
       and (w.worker_id = me.worker_id
-           or w.concurrency is null
-           or w.concurrency > (select count(*) from scheduler_internal.running r
-                               where r.worker_id = w.worker_id));
+           or (w.worker_id in (  -- who has no room; "is not true" keeps it a hashed set
+                   select r.worker_id from scheduler_internal.running r
+                   group by r.worker_id
+                   having count(*) >= (select k.concurrency from scheduler_internal.workers k
+                                       where k.worker_id = r.worker_id))) is not true);
     workers := greatest(workers, 1);
     is_quiet := not exists (
         select from scheduler_internal.rollups r
