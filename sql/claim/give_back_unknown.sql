@@ -24,9 +24,9 @@ begin
         from (
             select x.shard, x.execution_id from scheduler_internal.running x
             where x.worker_id = give_back_unknown.worker_id and x.started_at < started_before
-              and not exists (
-                  select from unnest(execution_ids, attempts) i(execution_id, attempt)
-                  where i.execution_id = x.execution_id and i.attempt = x.attempt)
+              and ((x.execution_id, x.attempt) in (  -- "is not true" keeps it a hashed set
+                  select i.execution_id, i.attempt
+                  from unnest(execution_ids, attempts) i(execution_id, attempt))) is not true
             for update skip locked
         ) r
         group by r.shard

@@ -8,6 +8,7 @@ import pytest
 from psycopg import Connection
 
 from tests.plans.conftest import SHARD
+from tests.plans.witness import TELL_PLANS
 
 WORKER = "00000000-0000-4000-8000-000000000002"
 LOOPS = (
@@ -25,13 +26,6 @@ LOOPS = (
     "select scheduler.list_executions()",
     "select scheduler.list_executions(status => 'running')",
 )
-TELL_PLANS = """
-    load 'auto_explain';
-    set client_min_messages = log;
-    set auto_explain.log_level = log;
-    set auto_explain.log_min_duration = 0;
-    set auto_explain.log_nested_statements = on;
-"""
 TEMPT = """
     set parallel_setup_cost = 100;
 """

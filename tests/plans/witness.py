@@ -20,3 +20,13 @@ def read_of(conn: Connection[Any], tables: str) -> tuple[int, int]:
     row = conn.execute(READ.encode(), [f"^({tables})_[0-9]+(_|$)"]).fetchone()
     assert row is not None
     return int(row[0]), int(row[1])
+
+
+TELL_PLANS = """
+    load 'auto_explain';
+    set client_min_messages = log;
+    set auto_explain.log_level = log;
+    set auto_explain.log_min_duration = 0;
+    set auto_explain.log_nested_statements = on;
+"""
+"""Has the session be told the plan of each statement, also of those within functions, as a notice."""
