@@ -8,6 +8,7 @@ with the text of the file, and a dry run is the real thing, rolled back.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -113,19 +114,22 @@ class _Sync:
         wanted = {spec.name for spec in specs}
         before = self._definitions(wanted)
         warnings: dict[str, list[str]] = {}
-        # In the order of their names, so that two runs at once wait for each other and never in a circle.
-        done = [
-            spec
-            for spec in sorted(specs, key=lambda spec: spec.name)
-            if self._put(spec, before.get(spec.name), warnings.setdefault(spec.name, []))
-        ]
         orphans = sorted(name for name in before.keys() - wanted - keep if self._owns(before[name]))
-        if prune:
-            for name in orphans:
-                self._conn.execute("select scheduler.delete_job(job_id => %s)", [before[name]["job_id"]])
+        steps: dict[str, JobSpec | None] = dict.fromkeys(orphans if prune else ())
+        steps |= {spec.name: spec for spec in specs}
+        done: list[JobSpec] = []
+        # In the order of their names, so that two runs at once wait for each other and never in a circle.
+        for name in sorted(steps):
+            spec = steps[name]
+            if spec is None:
+                self._delete(before[name]["job_id"])
+            elif self._put(spec, before.get(name), warnings.setdefault(name, [])):
+                done.append(spec)
         after = self._definitions(wanted)
         jobs = [
-            _change(spec.name, before.get(spec.name), after[spec.name], warnings[spec.name]) for spec in done
+            _change(spec.name, before.get(spec.name), after[spec.name], warnings[spec.name])
+            for spec in done
+            if spec.name in after  # what stays as it is is not locked: it may have been deleted since
         ]
         if prune:
             jobs += [
@@ -143,6 +147,10 @@ class _Sync:
             {"names": list(names), "mark": self._mark},
         )
         return {row["name"]: row["job"] for row in cursor}
+
+    def _delete(self, job_id: Any) -> None:
+        with suppress(psycopg.errors.NoDataFound), self._conn.transaction():  # another run was first
+            self._conn.execute("select scheduler.delete_job(job_id => %s)", [job_id])
 
     def _owns(self, job: Mapping[str, Any]) -> bool:
         return self._mark in job["tags"]

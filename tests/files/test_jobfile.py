@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +18,7 @@ from app.jobfile_problems import JobFileError
 from app.jobfile_report import report_lines
 from app.jobfile_spec import COMPARED, DEFAULTS
 from tests.conftest import Connect
+from tests.faults.sessions import waiting
 from tests.files.support import jobs_of, writes_of
 
 
@@ -375,3 +377,56 @@ def test_a_client_may_apply(connect: Connect, write: Write) -> None:
     client = connect(user="pgtick_client")
     apply_file(client, write(EVERYTHING))
     assert {job.action for job in apply_file(client, write(EVERYTHING)).jobs} == {"unchanged"}
+
+
+class TestTwoAtOnce:
+    """What another session does while a run waits in the middle."""
+
+    pytestmark = pytest.mark.direct
+    HOLD = "select from scheduler_internal.jobs where name = %s for update"
+
+    @staticmethod
+    def text(**jobs: int) -> str:
+        lines = [f"  {name}: {{sql: select {number}}}\n" for name, number in jobs.items()]
+        return "".join(["version: 1\nname: mine\njobs:\n", *lines])
+
+    @pytest.fixture
+    def run(self, write: Write) -> Callable[..., Callable[[Connection[Any]], dict[str, str]]]:
+        def make(**jobs: int) -> Callable[[Connection[Any]], dict[str, str]]:
+            path = write(self.text(**jobs), name=f"{jobs}.yaml")
+            return lambda conn: {job.name: job.action for job in apply_file(conn, path, prune=True).jobs}
+
+        return make
+
+    def test_both_prune_the_same(self, db: Connection[Any], connect: Connect, run: Any) -> None:
+        run(a=1, b=1)(db)
+        first, second = connect(), connect()
+        db.execute("begin")
+        db.execute(self.HOLD, ["b"])
+        with waiting(db, first, run(a=1)) as one, waiting(db, second, run(a=1)) as other:
+            db.execute("commit")
+            assert one.result() == other.result() == {"a": "unchanged", "b": "deleted"}
+        assert jobs_of(db).keys() == {"a"}
+
+    def test_one_prunes_what_the_other_changes(self, db: Connection[Any], connect: Connect, run: Any) -> None:
+        run(a=1, b=1)(db)
+        first, second = connect(), connect()
+        db.execute("begin")
+        db.execute(self.HOLD, ["b"])
+        with waiting(db, first, run(b=2)) as one, waiting(db, second, run(a=3, b=3)) as other:
+            db.execute("commit")
+            assert one.result() == {"a": "deleted", "b": "updated"}
+            assert other.result() == {"a": "updated", "b": "updated"}
+        assert jobs_of(db).keys() == {"a", "b"}
+
+    def test_somebody_deletes_what_stays_as_it_is(
+        self, db: Connection[Any], connect: Connect, run: Any
+    ) -> None:
+        run(a=1, b=1)(db)
+        first, second = connect(), connect()
+        db.execute("begin")
+        db.execute(self.HOLD, ["b"])
+        with waiting(db, first, run(a=1, b=2)) as one:
+            second.execute("select scheduler.delete_job(job_id) from scheduler.jobs where name = 'a'")
+            db.execute("commit")
+            assert one.result() == {"b": "updated"}
