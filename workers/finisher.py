@@ -92,7 +92,8 @@ class Finisher(Looper):
         if self._ended:
             if len(self._ended) < MAX_BATCH and self._is_busy():
                 await asyncio.sleep(LINGER_SECONDS)
-            await self._finish()
+            if self._ended:  # else the lease was lost meanwhile
+                await self._finish()
         if self._ended or self._unbegun:
             return 0.0
         self._empty.set()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -30,12 +30,13 @@ class Bench:
         self.lease = Lease(seconds=10)
         self.forgotten: list[Run] = []
         self.rooms = 0
+        self.is_busy: Callable[[], bool] = lambda: False
         self.finisher = Finisher(
             link,
             Outage(),
             lease=self.lease,
             forget=self.forgotten.append,
-            is_busy=lambda: False,
+            is_busy=lambda: self.is_busy(),
             on_room=self._note_room,
         )
 
@@ -162,6 +163,20 @@ async def test_lost_lease_discards(bench: Bench) -> None:
     await bench.record()
     assert [status(bench, run) for run in runs] == ["running", "running"]
     assert bench.forgotten == runs
+
+
+async def test_a_lease_that_is_lost_while_ends_wait_for_company_is_no_failure(bench: Bench) -> None:
+    (run,) = await bench.claim(1)
+
+    def lose_lease() -> bool:
+        asyncio.get_running_loop().call_soon(bench.finisher.discard_all)
+        return True
+
+    bench.is_busy = lose_lease
+    bench.finisher.add(run, Outcome(status="succeeded"))
+    await bench.finisher.turn()
+    assert bench.forgotten == [run]
+    assert status(bench, run) == "running"
 
 
 async def test_a_batch_that_is_not_recorded_in_time_is_sent_by_halves(
