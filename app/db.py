@@ -9,9 +9,11 @@ from typing import Any
 import psycopg
 from psycopg import Connection, errors
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.json import set_json_loads
 
 from app import localdb
 from app.cluster import SUPERUSER
+from app.documents import from_json
 from app.settings import load_settings
 
 CONNECT_SECONDS = 10
@@ -48,7 +50,9 @@ def connect(conninfo: str | None = None, *, autocommit: bool = True) -> Connecti
     missing = {name: value for name, value in defaults.items() if name not in given}
     # Whatever PGCLIENTENCODING says: payloads hold any character.
     options = missing | {"client_encoding": "utf8", "prepare_threshold": None}
-    return psycopg.connect(conninfo, autocommit=autocommit, **options)
+    conn = psycopg.connect(conninfo, autocommit=autocommit, **options)
+    set_json_loads(from_json, conn)
+    return conn
 
 
 def _local(user: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -14,6 +13,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 
 from app.db import connect, describe_error
+from app.documents import to_json
 
 # What ends later than this after it was made is not shown: looking further back would read ever more history.
 WINDOW = timedelta(hours=1)
@@ -117,7 +117,7 @@ def _summary(said: Any) -> str:
             return text
         case {"status": status, "body": body}:
             return f"{status} {body}"
-    return json.dumps(said, ensure_ascii=False)
+    return to_json(said)
 
 
 def _first_id(at: datetime) -> UUID:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,7 @@ class _Reader:
             return node.plain()
         if kind == "tags":
             return self._tags(node)
-        if kind == "length" and type(node.value) in (int, float):
+        if kind == "length" and type(node.value) in (int, Decimal):
             self.refuse(node.line, f"{name} has no unit", f"write for example {node.value} seconds")
             return None
         text = self._text(name, node)

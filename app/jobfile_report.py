@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
+from app.documents import to_json
 from app.jobfile_problems import printable
 from app.jobfile_spec import DEFAULTS, MARKS, marks_of, readable
 
@@ -53,4 +53,4 @@ def _show(field: str, value: Json) -> str:
         value = next(iter(value.values()))
     if field == "tags" and isinstance(value, list):
         value = [tag for tag in value if not str(tag).startswith(MARKS)]
-    return "none" if value is None else json.dumps(value, ensure_ascii=False)
+    return "none" if value is None else to_json(value)

@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from app.documents import to_json
 from app.jobfile_problems import JobFileError, Problem
 from app.jobfile_spec import COMPARED, JobSpec, marks_of
 
@@ -189,7 +190,7 @@ class _Sync:
 
     def _check_agreement(self, name: str, old: Mapping[str, Any], marks: Sequence[str]) -> None:
         new = self._definitions([name])[name]
-        if any(old[field] != new[field] for field in COMPARED):
+        if _change(name, old, new, ()).changes:
             raise _DisagreementError(marks[0])
 
     def _refuse(self, spec: JobSpec, what: str, hint: str | None, *, line: int | None = None) -> None:
@@ -236,7 +237,7 @@ def _call(function: str, arguments: Iterable[str]) -> sql.Composed:
 def _adapt(arguments: Mapping[str, Any]) -> dict[str, Any]:
     documents = ("target", "payload")
     return {
-        name: Jsonb(value) if name in documents and value is not None else value
+        name: Jsonb(value, to_json) if name in documents and value is not None else value
         for name, value in arguments.items()
     }
 
@@ -244,10 +245,11 @@ def _adapt(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def _change(
     name: str, before: Mapping[str, Any] | None, after: Mapping[str, Any], warnings: Iterable[str]
 ) -> JobChange:
+    # As text, as the database does: to Python 1.0 is 1.
     changes = tuple(
         FieldChange(field, before[field] if before else None, after[field])
         for field in COMPARED
-        if (before[field] if before else None) != after[field]
+        if to_json(before[field] if before else None) != to_json(after[field])
     )
     action: Literal["created", "updated", "unchanged"] = "unchanged" if not changes else "updated"
     return JobChange(name, "created" if before is None else action, changes, tuple(warnings))

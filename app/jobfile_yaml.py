@@ -7,13 +7,14 @@ YAML 1.2: `yes`, `on`, `1:30` and `2026-01-01` are text, as their writers mean t
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, TypeAlias
 
 import yaml
 
+from app.documents import MAX_INTEGER_DIGITS
 from app.jobfile_problems import Problem
 
 if TYPE_CHECKING:
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1024 * 1024
 MAX_DEPTH = 64
-# Longer numbers are no quantities, and Python refuses to convert them.
-MAX_DIGITS = 400
+# So many has a number of PostgreSQL after its point; before it, scheduler.put_job takes fewer.
+MAX_DIGITS = 16_383
 
-Scalar: TypeAlias = bool | int | float | str | None
+Scalar: TypeAlias = bool | int | Decimal | str | None
 Json: TypeAlias = "Scalar | list[Json] | dict[str, Json]"
 
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -56,7 +57,7 @@ class Node:
 
     def kind(self) -> str:
         """What the value is, in the words of an error message."""
-        names = {bool: "true or false", int: "a number", float: "a number", str: "text", list: "a list"}
+        names = {bool: "true or false", int: "a number", Decimal: "a number", str: "text", list: "a list"}
         return "empty" if self.value is None else names.get(type(self.value), "a mapping")
 
 
@@ -159,14 +160,15 @@ class _Reader:
             return text
         if text in _CONSTANTS:
             return _CONSTANTS[text]
-        if _INTEGER.fullmatch(text) and len(text) <= MAX_DIGITS:
+        if _INTEGER.fullmatch(text) and len(text) <= MAX_INTEGER_DIGITS:
             return int(text, 0 if text[:2] in ("0o", "0x") else 10)
-        number = float(text) if _FLOAT.fullmatch(text) else None
-        if _NOT_FINITE.fullmatch(text) or (number is not None and not math.isfinite(number)):
-            what = f'"{text[:40]}" is no number that JSON can hold'
+        if not _FLOAT.fullmatch(text) and not _NOT_FINITE.fullmatch(text):
+            return text
+        number = _decimal(text)
+        if number is None:
+            what = f'"{text[:40]}" is no number that the database can hold'
             self.problems.append(Problem(_line(event), None, what, "put it in quotes"))
-            return None
-        return text if number is None else number
+        return number
 
     def _text(self, event: yaml.ScalarEvent) -> str:
         text: str = event.value
@@ -175,6 +177,15 @@ class _Reader:
                 Problem(_line(event), None, "\\0 and half characters cannot be stored", "remove them")
             )
         return text
+
+
+def _decimal(text: str) -> Decimal | None:
+    """The number as it is written, unless it is none or out of the database's range."""
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return number if abs(number.adjusted()) <= MAX_DIGITS else None
 
 
 def _line(event: yaml.Event) -> int:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
+from app.documents import from_json
 from app.jobfile_problems import nearest
 
 if TYPE_CHECKING:
@@ -60,6 +60,6 @@ def _time(value: Any) -> Any:
 def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:
     """Reads an option that is a JSON document, which may be null; NOT_GIVEN where there is none."""
     try:
-        return NOT_GIVEN if text is None else json.loads(text)
+        return NOT_GIVEN if text is None else from_json(text)
     except ValueError as error:
         raise click.BadParameter(f"not JSON: {error}; text needs quotes: '\"text\"'") from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Literal
-from uuid import UUID
 
 import click
+
+from app.documents import to_json
 
 OutputFormat = Literal["table", "json"]
 LONGEST_CELL = 60
@@ -31,7 +30,7 @@ def print_rows(
     """Prints rows of equal keys: a table with the keys as its head and long cells cut, or a JSON array."""
     rows = list(rows)
     if output == "json":
-        click.echo(json.dumps(rows, default=_to_json, ensure_ascii=False, indent=2))
+        click.echo(to_json(rows, indent=2))
         return
     if not rows:
         click.echo("(none)")
@@ -47,24 +46,11 @@ def print_rows(
 def print_row(row: Mapping[str, Any], *, output: OutputFormat = "table") -> None:
     """Prints one row: a line for each of its columns, or a JSON object."""
     if output == "json":
-        click.echo(json.dumps(dict(row), default=_to_json, ensure_ascii=False, indent=2))
+        click.echo(to_json(dict(row), indent=2))
         return
     width = max(map(len, row))
     for name, value in row.items():
         click.echo(f"{name.ljust(width)}  {_to_text(value)}".rstrip())
-
-
-def _to_json(value: Any) -> Any:
-    match value:
-        case datetime():
-            return value.isoformat()
-        case timedelta():
-            return _duration(value)
-        case Decimal():
-            return float(value)
-        case UUID():
-            return str(value)
-    raise TypeError(f"{type(value).__name__} has no form in JSON")
 
 
 def _to_text(value: Any) -> str:
@@ -80,7 +66,7 @@ def _to_text(value: Any) -> str:
         case list() if all(isinstance(item, str) for item in value):
             return ", ".join(value)
         case dict() | list():
-            return json.dumps(value, default=_to_json, ensure_ascii=False)
+            return to_json(value)
     return str(value)
 
 

@@ -82,9 +82,10 @@ def trigger(job: str, *, payload: object, run_at: str | None) -> None:
     from psycopg.types.json import Jsonb
 
     from app.db import connect
+    from app.documents import to_json
 
     with connect() as conn:
-        document = None if payload is NOT_GIVEN else Jsonb(payload)
+        document = None if payload is NOT_GIVEN else Jsonb(payload, to_json)
         rows = conn.execute(
             "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
             [find_job(conn, job)["job_id"], document, run_at],

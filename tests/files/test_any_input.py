@@ -30,7 +30,7 @@ VALUES = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**40), 2**40)
-    | st.floats(-1e300, 1e300)
+    | st.decimals(-(10**40), 10**40)
     | WORDS
     | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),

@@ -317,3 +317,26 @@ def test_import_from_standard_input(
     assert result.code == 0
     assert "read in UTC" in result.out
     assert [name.startswith(f"{ME}@web1:echo-hi-") for name in jobs_of(db)] == [True]
+
+
+def test_numbers_stay_as_they_were_written(pgtick: Pgtick, db: Connection[Any], tmp_path: Path) -> None:
+    numbers = f'{{"a": 1.10, "b": {"1" * 400}.5, "e": 1.0}}'
+    db.execute(
+        "select scheduler.create_job('by-hand', 'http', %s, payload => %s)",
+        ['{"url": "http://x.y/", "body": {"n": 12345678901234567890.10}}', numbers],
+    )
+    before = writes_of(db)
+    exported = pgtick("jobs", "export")
+    file = tmp_path / "jobs.yaml"
+    file.write_text(exported.out)
+    assert pgtick("jobs", "apply", str(file)).out == "0 created, 0 updated, 1 unchanged, 0 deleted\n"
+    assert writes_of(db) == before
+    assert f"{numbers}\n" in pgtick("jobs", "show", "by-hand").out
+
+    file.write_text(exported.out.replace("e: 1.0", "e: 1"))
+    assert "1 updated" in pgtick("jobs", "apply", str(file), "--dry-run").out
+
+    execution_id = pgtick("jobs", "trigger", "by-hand", "--payload", "[1.10, 1e-7]").out.strip()
+    row = db.execute("select payload::text from scheduler.get_execution(%s)", [execution_id]).fetchone()
+    assert row == ("[1.10, 0.0000001]",)
+    assert pgtick("jobs", "trigger", "by-hand", "--payload", "NaN").code == 2
