@@ -15,6 +15,10 @@ MAX_DOCUMENT_BYTES = 65_536
 _NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
+_exact_decoder = msgspec.json.Decoder(float_hook=Decimal)
+_exact_encoder = msgspec.json.Encoder(decimal_format="number")
+
+
 class DocumentError(ValueError):
     """The value cannot be stored as JSON."""
 
@@ -25,6 +29,19 @@ def from_json(data: bytes | bytearray | str) -> Any:
         return msgspec.json.decode(data)
     except msgspec.DecodeError:
         return json.loads(data, parse_int=_integer)
+
+
+def from_json_exactly(data: str) -> Any:
+    """Read what is to be written again: a number keeps its digits, as a Decimal."""
+    try:
+        return _exact_decoder.decode(data)
+    except msgspec.DecodeError:
+        return json.loads(data, parse_int=_integer, parse_float=Decimal)
+
+
+def to_json_exactly(value: Any) -> str:
+    """Write what from_json_exactly has read."""
+    return _exact_encoder.encode(value).decode()
 
 
 def _integer(text: str) -> int | Decimal:

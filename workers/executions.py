@@ -39,7 +39,8 @@ class Execution(msgspec.Struct, frozen=True):
     job_type: str
     queue: str
     target: Any
-    payload: Any
+    payload: str | None
+    """JSON text, as the database writes it: not every number survives as one of Python."""
     fire_at: datetime | None
     run_at: datetime
     started_at: datetime

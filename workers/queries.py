@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg import AsyncConnection, sql
 from psycopg.rows import class_row
 
-from workers.documents import from_json
+from workers.documents import from_json_exactly
 from workers.executions import Execution
 
 Connection = AsyncConnection[Any]
@@ -125,8 +125,9 @@ async def heartbeat(
 # by name and by psycopg's own way each row takes 6 us more.
 _FIELDS = Execution.__struct_fields__
 _TARGET = _FIELDS.index("target")
+_AS_TEXT = {"target": "target::text", "payload": "nullif(payload::text, 'null')"}
 _CLAIM = f"""
-select {", ".join(f"{name}::text" if name in ("target", "payload") else name for name in _FIELDS)}
+select {", ".join(_AS_TEXT.get(name, name) for name in _FIELDS)}
 from scheduler.claim(
     worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
     job_types => %(job_types)s::text[], handlers => %(handlers)s::text[], shard => %(shard)s::integer)
@@ -157,13 +158,9 @@ async def claim(
         binary=True,
     )
     return [
-        Execution(*(*row[:_TARGET], _read(row[_TARGET]), _read(row[_TARGET + 1]), *row[_TARGET + 2 :]))
+        Execution(*(*row[:_TARGET], from_json_exactly(row[_TARGET]), *row[_TARGET + 1 :]))
         for row in await cursor.fetchall()
     ]
-
-
-def _read(document: str | None) -> Any:
-    return None if document is None else from_json(document)
 
 
 class PollOrder(NamedTuple):

@@ -43,7 +43,10 @@ def make_execution(job_type: str, target: Any, **changes: Any) -> Execution:
         "traceparent": None,
         "token": None,
     }
-    return Execution(**(values | changes))
+    values |= changes
+    if values["payload"] is not None:
+        values["payload"] = json.dumps(values["payload"], ensure_ascii=False)
+    return Execution(**values)
 
 
 class Bench:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from psycopg import Connection, sql
 
+from app.echo import Echo
 from tests.conftest import Database
 from tests.workers.conftest import StartWorker
 from tests.workers.support import Schedule, is_alive, wait_for_file, wait_until
@@ -38,6 +40,28 @@ def test_runs_every_job_type(start: StartWorker, schedule: Schedule, db: Connect
     assert schedule.wait(python).result["payload"] == {"n": 1}
     assert schedule.wait(command).result["stdout"] == f"{command}\n"
     assert schedule.wait(http).error["type"] == "connection"
+
+
+def test_numbers_reach_jobs_as_they_were_written(
+    start: StartWorker, schedule: Schedule, db: Connection[Any]
+) -> None:
+    numbers = '{"a": 1.10, "b": 0.1234567890123456789012345, "c": 12345678901234567890.5, "ü": 1}'
+    enqueue = "select scheduler.enqueue(%s, %s, %s)"
+    with Echo(0) as echo:
+        url = f"http://{echo.address}/"
+        targets = [
+            ("command", '{"args": ["cat"]}', numbers),
+            ("sql", """{"statement": "select current_setting('scheduler.payload') as said"}""", numbers),
+            ("http", f'{{"url": "{url}"}}', numbers),
+            ("http", f'{{"url": "{url}", "body": {numbers}}}', None),
+        ]
+        ids = [row[0] for each in targets for row in db.execute(enqueue, each)]
+        start("worker")
+        command, by_sql, by_http, body = (schedule.wait(each).result for each in ids)
+    assert command["stdout"] == numbers
+    assert by_sql["rows"] == [{"said": numbers}]
+    assert json.loads(by_http["body"]) == {"you_said": numbers}
+    assert json.loads(json.loads(body["body"])["you_said"], parse_float=str)["c"] == "12345678901234567890.5"
 
 
 def test_works_without_plans_made_beforehand(

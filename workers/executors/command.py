@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import json
 import os
 import shutil
 from asyncio.subprocess import PIPE
@@ -104,7 +103,7 @@ def environment(execution: Execution, given: Mapping[str, str]) -> dict[str, str
 def _input(execution: Execution) -> bytes:
     if "stdin" in execution.target:
         return str(execution.target["stdin"]).encode()
-    return json.dumps(execution.payload).encode() if execution.payload is not None else b""
+    return (execution.payload or "").encode()
 
 
 async def _follow(group: Group, run: Run, stdin: bytes) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import time
 import zlib
@@ -15,7 +14,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from workers.documents import MAX_DOCUMENT_BYTES, shorten, to_json
+from workers.documents import MAX_DOCUMENT_BYTES, from_json, shorten, to_json, to_json_exactly
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.addresses import AllowList, Guard, RefusedAddressError
 from workers.executors.resolver import Resolver
@@ -96,12 +95,12 @@ class HttpExecutor:
     def _message(self, execution: Execution) -> tuple[bytes | None, dict[str, str]]:
         target: dict[str, Any] = execution.target
         method = _method(target)
-        content = target.get("body", execution.payload)
+        content = to_json_exactly(target["body"]) if "body" in target else execution.payload
         headers = {"User-Agent": "pgtick", "Accept-Encoding": "identity"}
         body = None
-        if content is not None and ("body" in target or method not in ("GET", "HEAD", "OPTIONS")):
-            is_text = isinstance(content, str)
-            body = content.encode() if is_text else json.dumps(content, ensure_ascii=False).encode()
+        if content not in (None, "null") and ("body" in target or method not in ("GET", "HEAD", "OPTIONS")):
+            is_text = content.startswith('"')
+            body = (from_json(content) if is_text else content).encode()
             headers["Content-Type"] = "text/plain; charset=utf-8" if is_text else "application/json"
         if execution.traceparent:
             headers["traceparent"] = execution.traceparent

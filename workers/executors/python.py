@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from workers.documents import to_capped_json
+from workers.documents import from_json, to_capped_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.child import PROGRESS_BYTES, describe_exception, describe_result
 from workers.executors.children import Child, ChildDiedError, ChildPool
@@ -185,11 +185,11 @@ def _outcome(frame: dict[str, Any]) -> Outcome:
 
 
 def _context(execution: Execution, report: Callable[[Any], None]) -> Context:
-    """Make a handler's context in this process. The payload is its own: nobody reads it after this."""
+    """Make a handler's context in this process."""
     return Context(
         execution_id=execution.execution_id,
         job_name=execution.job_name,
-        payload=execution.payload,
+        payload=from_json(execution.payload or "null"),
         fire_at=execution.fire_at,
         attempt=execution.attempt,
         max_attempts=execution.max_attempts,
@@ -204,7 +204,7 @@ def _order(execution: Execution, handler: Handler) -> dict[str, Any]:
         "handler": handler.name,
         "execution_id": str(execution.execution_id),
         "job_name": execution.job_name,
-        "payload": execution.payload,
+        "payload": from_json(execution.payload or "null"),
         "fire_at": execution.fire_at.isoformat() if execution.fire_at else None,
         "attempt": execution.attempt,
         "max_attempts": execution.max_attempts,

@@ -187,7 +187,7 @@ async def _work(
             # The worker's own timer comes first; this one is for the case that the worker is gone.
             conn,
             execution,
-            payload=_payload(execution),
+            payload=execution.payload or "",
             time_limit=execution.timeout + SERVER_TIMER_DELAY,
             idle_limit=idle_limit,
         )
@@ -243,7 +243,3 @@ def _failure(error: psycopg.Error) -> Outcome:
         retry=not isinstance(error, psycopg.errors.SyntaxError),
         **details,
     )
-
-
-def _payload(execution: Execution) -> str:
-    return to_json(execution.payload) if execution.payload is not None else ""
