@@ -60,10 +60,20 @@ def cli() -> None:
 
 def main(args: list[str] | None = None) -> NoReturn:
     """Runs a command. Exit code 0: done, 1: it failed, 2: wrong usage; an error is one line."""
+    _open_standard_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name that the terminal cannot show, or a path that is no text, is no reason to fail.
         sys.stdout.reconfigure(errors="backslashreplace")
     sys.exit(run(cli, args))
+
+
+def _open_standard_streams() -> None:
+    """Has all three, here and in what takes our place: a closed one would be the next connection's."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 - the first free number
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
 
 
 def run(command: click.Command, args: list[str] | None = None, *, prog_name: str = "pgtick") -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -14,7 +15,7 @@ from psycopg import Connection
 
 from tests.conftest import Database
 from tests.support.cli import PGTICK, environment, error_line, foreign_modules, pgtick
-from tests.support.program import free_port
+from tests.support.program import free_port, wait_until
 
 
 def test_without_a_database_the_fix_is_named(server_folder: Path) -> None:
@@ -172,6 +173,23 @@ def test_a_reader_that_has_seen_enough_is_no_error() -> None:
         ["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "begin;\n", "")
+
+
+def test_closed_standard_streams_do_no_harm(database: Database, tmp_path: Path) -> None:
+    """As some supervisors and cron daemons start it."""
+    log = tmp_path / "log"
+    for streams in ("<&-", "<&- >&-"):
+        ticker = subprocess.Popen(
+            ["bash", "-c", f'exec "$@" {streams} 2>{log}', "bash", *PGTICK, "ticker"],
+            env=environment(DB_WRITE_CONNECTION_STRING=database.dsn()),
+        )
+        try:
+            wait_until(lambda: log.exists() and '"ticking"' in log.read_text(), "the ticker")
+            ticker.send_signal(signal.SIGTERM)
+            assert (ticker.wait(20), log.read_text().splitlines()[1:]) == (0, [])
+        finally:
+            ticker.kill()
+        log.unlink()
 
 
 def test_doctor_is_content_with_a_migrated_database(database: Database) -> None:
