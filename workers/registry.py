@@ -10,7 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
@@ -43,6 +43,8 @@ class RetryAfter(Exception):  # noqa: N818
     ) -> None:
         super().__init__(message)
         seconds = (after - datetime.now(UTC)).total_seconds() if isinstance(after, datetime) else float(after)
+        if not abs(seconds) < timedelta.max.total_seconds():
+            raise ValueError(f"RetryAfter takes a finite number of seconds or a time, not {after!r}")
         self.seconds = max(0.0, seconds)
 
 

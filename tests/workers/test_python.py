@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import resource
 import signal
@@ -351,3 +352,6 @@ def test_handlers_are_checked_when_they_are_declared() -> None:
 
 def test_retry_after_takes_no_negative_time() -> None:
     assert RetryAfter(-5).seconds == 0
+    for odd in (math.inf, -math.inf, math.nan, 1e30):
+        with pytest.raises(ValueError, match="RetryAfter takes a finite number of seconds"):
+            RetryAfter(odd)
