@@ -43,7 +43,7 @@ def list_(*, job: str | None, status: str | None, limit: int, output: OutputForm
     from app.db import connect
 
     with connect() as conn:
-        job_id = find_job(conn, job)["job_id"] if job else None
+        job_id = find_job(conn, job, deleted=True)["job_id"] if job else None
         rows = conn.execute(
             "select to_jsonb(e) from scheduler.executions e"
             " where (%(job_id)s::uuid is null or e.job_id = %(job_id)s)"

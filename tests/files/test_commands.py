@@ -149,6 +149,16 @@ def test_executions(applied: Pgtick) -> None:
     assert "has not ended" in applied("executions", "retry", first).err
 
 
+def test_executions_of_a_deleted_job_are_found(applied: Pgtick, db: Connection[Any]) -> None:
+    execution_id = applied("jobs", "trigger", "manual").out.strip()
+    job_id = str(jobs_of(db)["manual"]["job_id"])
+    applied("jobs", "delete", "manual", "--yes")
+    for named in ("manual", job_id):
+        assert execution_id in applied("executions", "list", "--job", named).out
+    assert applied("jobs", "show", "manual").code == 1
+    assert "there is no job" in applied("executions", "list", "--job", "other").err
+
+
 def test_a_payload_of_null_is_one(applied: Pgtick) -> None:
     for given, payload in ((["--payload", "null"], None), ([], {"a": 1})):
         execution_id = applied("jobs", "trigger", "manual", *given).out.strip()
@@ -196,6 +206,7 @@ def test_times_that_python_does_not_have_are_shown(pgtick: Pgtick, file: Path) -
         (("executions", "cancel", str(uuid4())), 1, "does not exist"),
         (("executions", "retry", "nonsense"), 2, "nonsense"),
         (("executions", "list", "--status", "done"), 2, "done"),
+        (("jobs", "trigger", "x", "--payload", "[" * 5000 + "]" * 5000), 2, "not JSON: maximum recursion"),
         (("jobs", "trigger", "manual", "--payload", "{"), 2, "not JSON"),
         (("jobs", "trigger", "manual", "--at", "soon"), 1, "soon"),
         (("jobs", "apply", "missing.yaml"), 2, "missing.yaml"),
