@@ -10,6 +10,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
@@ -21,6 +22,8 @@ as $$
 -- At most 10,000 fire in the transaction of a client; a longer backlog is the tickers', who take
 -- 1,000 at a time. Who deletes a job need not wait for them: the rest is skipped_misfire. Planned
 -- anew for each fire, as a client's session would, they take twice as long: 5 s.
+--
+-- In UTC: a day of misfire_window or expires_after must not depend on who changes the job.
 -- Locks: the job must be locked by the caller. Writes: schedules, waiting, skipped_fires.
 -- Raises: 54000 where more than 10,000 would fire, and the job does not end.
 declare

@@ -72,6 +72,23 @@ def test_a_day_is_as_long_for_whoever_ticks(engine: Engine) -> None:
     assert engine.ledger(job_id)[-1] == ("03-29 12:30", "fired")
 
 
+@pytest.mark.direct
+@pytest.mark.parametrize("change", ["update_job", "backfill_job", "delete_job"])
+def test_a_day_is_as_long_for_whoever_changes_the_job(engine: Engine, change: str) -> None:
+    """In Berlin the day of the change has 23 hours."""
+    engine.clock.set("2031-03-28T12:00:00+00:00", conn=engine.db)
+    job_id = engine.job_of("30 12 * * *", misfire="fire_once", misfire_window="1 day")
+    engine.clock.set("2031-03-30T12:00:00+00:00", conn=engine.db)
+    engine.db.execute("set timezone = 'Europe/Berlin'")
+    instant = "2031-03-28T12:30Z"
+    given = {
+        "update_job": {"changes": {"priority": 1}},
+        "backfill_job": {"from_time": instant, "to_time": instant},
+    }
+    engine.rows(change, job_id=job_id, **given.get(change, {}))
+    assert ("03-29 12:30", "fired") in engine.ledger(job_id)
+
+
 def test_misfire_window_may_leave_nothing(engine: Engine) -> None:
     assert verdicts(engine, misfire="fire_once", misfire_window="9 minutes") == ["skipped_window"] * 4
 
