@@ -15,6 +15,10 @@ begin
     if after < anchor then
         return anchor;
     end if;
-    return anchor + (v_elapsed / v_step + 1) * step;
+    v_elapsed := (v_elapsed / v_step + 1) * v_step;
+    -- Hours apart: as one double precision, which an interval is multiplied by too, it would be
+    -- rounded 285 years after the anchor, to an instant that is not after the given one.
+    return anchor + make_interval(hours => (v_elapsed / 3600000000)::integer,
+                                  secs => (v_elapsed % 3600000000) / 1000000.0);
 end
 $$;

@@ -383,6 +383,18 @@ def test_every(cron: Connection[Any], schedule: str, expected: list[str]) -> Non
     assert [at for (at,) in rows] == expected
 
 
+def test_elapsed_steps_are_exact_however_long_ago_they_began(cron: Connection[Any]) -> None:
+    rows = cron.execute(
+        """
+        select extract(epoch from p - lag(p) over (order by p)) * 1000000
+        from scheduler.preview('every 1.000001 seconds from 0001-01-01', n => 100,
+                               after => '8999-12-31 23:00+00') as p
+        offset 1
+        """
+    ).fetchall()
+    assert set(rows) == {(1_000_001,)}
+
+
 def test_after_is_now_by_default(db: Connection[Any], clock: Clock) -> None:
     clock.set("2030-06-01T12:00:00+00:00")
     rows = db.execute("select scheduler.next_fire('0 9 * * *') = '2030-06-02 09:00+00'").fetchall()
