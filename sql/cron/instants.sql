@@ -11,7 +11,9 @@ as $$
 -- All instants of a compiled schedule from from_time to upto, both included, oldest first, at
 -- most max_n of them. Security definer, because the view fires calls it with its reader's rights.
 declare
-    v_instant timestamptz := from_time - interval '1 microsecond';
+    -- From the first day on from which next_instant() looks.
+    v_instant timestamptz :=
+        greatest(from_time, '0001-01-02 00:00:01+00') - interval '1 microsecond';
 begin
     for i in 1..max_n loop
         v_instant := scheduler_internal.next_instant(spec, timezone, v_instant);

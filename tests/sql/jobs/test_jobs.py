@@ -299,6 +299,7 @@ def test_backfill_makes_what_is_missing_once(engine: Engine) -> None:
         ("@hourly", None, "2031-03-05T11:00Z", "22023", "^not a past range of time$"),
         ("@hourly", "2031-03-05T11:00Z", None, "22023", "^not a past range of time$"),
         ("@hourly", "-infinity", "2031-03-05T11:00Z", "22023", "^not a past range of time$"),
+        ("@hourly", "0001-01-01T00:00Z", "2031-03-05T11:00Z", "54000", "more than 10,000 instants$"),
         ("* * * * *", "2031-02-20T00:00Z", "2031-03-05T11:00Z", "54000", "more than 10,000 instants$"),
         (None, "2031-03-05T10:00Z", "2031-03-05T11:00Z", "55000", "has no schedule$"),
     ],
