@@ -70,7 +70,7 @@ begin
                     schedule,
                     format('%s field: the range "%s" runs backwards', field, v_entry),
                     format('Write two ranges: "%s-%s,%s-%s".',
-                        v_parts[2], v_star_high, v_low, v_parts[3]));
+                        v_parts[2], greatest(v_star_high, v_from), v_low, v_parts[3]));
             end if;
         end if;
         v_step := coalesce(v_parts[4]::integer, 1);

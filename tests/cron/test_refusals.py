@@ -28,6 +28,7 @@ REFUSED = [
     ("0 0 0 * *", "day-of-month field: 0 is outside 1-31", ""),
     ("0 22-2 * * *", "hour field", '"22-23,0-2"'),
     ("0 0 * NOV-FEB *", "month field", '"NOV-12,1-FEB"'),
+    ("0 0 * * 7-3", "day-of-week field", '"7-7,0-3"'),
     ("0 0 1,15W * *", "day-of-month field", ""),
     ("0 0 1-15W * *", "day-of-month field", ""),
     ("0 0 L-0 * *", "day-of-month field", ""),
