@@ -47,6 +47,14 @@ begin
                 else 'Use a name such as Europe/Berlin or UTC.'
             end;
     end if;
-    return v_name;
+    -- These are names of IANA and abbreviations both: `at time zone` reads them as the latter, an
+    -- offset that is fixed. So what IANA says they are links to.
+    return case v_name
+        when 'CET' then 'Europe/Brussels'
+        when 'EET' then 'Europe/Athens'
+        when 'MET' then 'Europe/Brussels'
+        when 'WET' then 'Europe/Lisbon'
+        else v_name
+    end;
 end
 $$;

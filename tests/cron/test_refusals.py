@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 import psycopg
 import pytest
@@ -158,6 +159,24 @@ def test_a_time_zone_gets_its_canonical_spelling(cron: Connection[Any], written:
     assert cron.execute("select scheduler_internal.check_time_zone(%s)", [written]).fetchall() == [
         (canonical,)
     ]
+
+
+def test_every_name_of_iana_means_its_zone(cron: Connection[Any]) -> None:
+    """Not the abbreviation that some are as well: CET has a summer."""
+    rows = cron.execute(
+        """
+        select z.name, at, at at time zone scheduler_internal.check_time_zone(z.name)
+        from scheduler_internal.time_zones z,
+            unnest('{2015-01-15 12:00+00,2015-07-15 12:00+00}'::timestamptz[]) at
+        """
+    ).fetchall()
+    known = available_timezones()
+    wrong = {
+        name
+        for name, at, local in rows
+        if name in known and at.astimezone(ZoneInfo(name)).replace(tzinfo=None) != local
+    }
+    assert wrong == set()
 
 
 def test_refreshing_the_time_zones_brings_back_and_takes_away(db: Connection[Any]) -> None:
