@@ -19,6 +19,6 @@ begin
     -- Hours apart: as one double precision, which an interval is multiplied by too, it would be
     -- rounded 285 years after the anchor, to an instant that is not after the given one.
     return anchor + make_interval(hours => (v_elapsed / 3600000000)::integer,
-                                  secs => (v_elapsed % 3600000000) / 1000000.0);
+                                  secs => (v_elapsed % 3600000000)::double precision / 1000000);
 end
 $$;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -81,7 +82,7 @@ def test_a_day_is_as_long_for_whoever_changes_the_job(engine: Engine, change: st
     engine.clock.set("2031-03-30T12:00:00+00:00", conn=engine.db)
     engine.db.execute("set timezone = 'Europe/Berlin'")
     instant = "2031-03-28T12:30Z"
-    given = {
+    given: dict[str, dict[str, Any]] = {
         "update_job": {"changes": {"priority": 1}},
         "backfill_job": {"from_time": instant, "to_time": instant},
     }
