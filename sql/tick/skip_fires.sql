@@ -11,7 +11,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Gives the instants of the schedule in [from_fire_at, before) one verdict, as one row of the
--- ledger; before null: all that are due. Returns their number, counted up to 10,000.
+-- ledger; before null: all that are due. Returns their number, counted up to 100: to count
+-- those of a week of minutes took 40 ms, and a thousand schedules wait for that after an outage.
 -- Writes: skipped_fires.
 declare
     v_upto timestamptz;
@@ -27,7 +28,7 @@ begin
     values (s.shard, s.job_id, s.job_version, skip_fires.from_fire_at, v_upto,
             skip_fires.verdict, at);
     return (select count(*) from scheduler_internal.instants(
-                s.spec, s.timezone, skip_fires.from_fire_at, v_upto, 10000));
+                s.spec, s.timezone, skip_fires.from_fire_at, v_upto, 100));
 end;
 $$;
 

@@ -19,9 +19,9 @@ set lock_timeout = '50ms'
 as $$
 -- The ticker's unit of work: gives every due instant of a shard's schedules its verdict, in one
 -- short transaction of at most max_fires executions. Call it again while next_due_at has passed.
--- After a second, by the real clock, it ends with the schedule at hand: to count what a long outage
--- skips takes up to 40 ms a schedule, and a caller who has no time for a thousand of them would
--- have all of it undone, and again with the next call.
+-- After a second, by the real clock, it ends with the schedule at hand: what a long outage missed
+-- takes a millisecond a schedule, on a busy machine more, and a caller who has no time for a
+-- thousand of them would have all of it undone, and again with the next call.
 --
 -- Why a fire can be neither lost nor doubled: the schedule row is locked, the execution inserted
 -- and the next instant set in one transaction; the next instant follows from the last nominal one,
@@ -104,5 +104,5 @@ $$;
 
 comment on function scheduler.tick_shard(integer, integer) is
     'Turns the due fires of one shard into executions. Returns how many fired, how many were '
-    'skipped (runs longer than 10,000 instants count as 10,000), and when the next is due. Zeros '
+    'skipped (runs longer than 100 instants count as 100), and when the next is due. Zeros '
     'when another ticker is at it and nothing is late';
