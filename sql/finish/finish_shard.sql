@@ -121,8 +121,9 @@ begin
                    case when j.retry_after is not null
                         then greatest(interval '0', least(j.retry_after, interval '30 days')) end,
                    scheduler_internal.backoff_delay(j.its_policy, j.attempt - j.attempt_base)),
-               j.created_at, j.fire_at, j.expires_at, j.job_id, j.job_version, j.attempt_base,
-               j.rank, j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler,
+               -- What has begun expires no more: reap() and claims would walk past it.
+               j.created_at, j.fire_at, null, j.job_id, j.job_version, j.attempt_base, j.rank,
+               j.crashes, j.origin, j.exclusive, j.queue, j.job_type, j.handler,
                j.dedup_key, j.traceparent, j.target, j.payload, j.policy
         from judged j
         where j.execution_id is not null and not j.final

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.plans.witness import read_of
 from tests.sql.engine import SQL_TARGET, Engine, Row, refused
 
 
@@ -253,6 +254,21 @@ def test_what_a_stopping_worker_had_started_does_not_expire(engine: Engine) -> N
     engine.clock.advance(minutes=1)
     engine.reap()
     assert engine.execution(unbegun)["status"] == "expired"
+
+
+@pytest.mark.direct
+def test_what_waits_for_a_retry_is_not_looked_at_again_and_again_for_its_expiry(engine: Engine) -> None:
+    worker = engine.worker(lease="1 hour")
+    failed = engine.enqueued(expires_after="1 minute")
+    worker.fail(worker.claim_one(), retry_after=timedelta(minutes=30))
+    engine.clock.advance(minutes=5)
+    engine.reap()  # and marks the dead entry of what was claimed
+    with engine.db.transaction():
+        before, _ = read_of(engine.db, "waiting")
+        engine.reap()
+        assert read_of(engine.db, "waiting")[0] == before
+    engine.clock.advance(minutes=25)
+    assert worker.claim_one()["execution_id"] == failed
 
 
 def test_progress_is_fenced_and_stays_with_the_attempt(engine: Engine) -> None:
