@@ -48,6 +48,10 @@ CALLS = {
         select scheduler.pause_job(%(job)s), scheduler.resume_job(%(job)s),
                scheduler.cancel_execution(scheduler.trigger_job(%(job)s))
     """,
+    "update_job": """
+        select scheduler.update_job(%(job)s, jsonb_build_object(
+            'schedule', (extract(epoch from clock_timestamp()) * 1000)::bigint %% 60 || ' * * * *'))
+    """,
     "trigger_job": "select scheduler.trigger_job(%(job)s)",
     "due_shards": "select scheduler.due_shards()",
     "tick_ahead": "select scheduler.tick_ahead()",
@@ -72,6 +76,8 @@ CALLED = """
     join pg_language l on l.oid = p.prolang
     where l.lanname = 'sql'
 """
+READ_NO_TABLE = {"scheduler.get_shard_id", "scheduler_internal.bit_mask"}
+"""To plan these takes microseconds, whatever there is in the database."""
 
 
 @pytest.mark.direct
@@ -93,4 +99,5 @@ def test_no_function_is_planned_at_each_call(loaded: Connection[Any], name: str)
     before = dict(loaded.execute(CALLED).fetchall())
     call()
     after = dict(loaded.execute(CALLED).fetchall())
-    assert {function for function, calls in after.items() if calls > before.get(function, 0)} == set()
+    planned = {function for function, calls in after.items() if calls > before.get(function, 0)}
+    assert planned - (READ_NO_TABLE if name == "update_job" else set()) == set()
