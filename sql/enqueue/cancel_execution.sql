@@ -19,8 +19,7 @@ declare
     v_now constant timestamptz := scheduler.now();
     v_waiting scheduler_internal.waiting;
 begin
-    -- Twice: between the two statements it may pass from one table to the other.
-    for i in 1..2 loop
+    loop
         perform from scheduler_internal.running r
         where r.shard = v_shard and r.execution_id = cancel_execution.execution_id;
         if found then
@@ -45,6 +44,13 @@ begin
             perform scheduler_internal.audit('cancel_execution', execution_id, null);
             return true;
         end if;
+        -- Between two statements it may pass from one table to the other, again and again.
+        exit when not exists (
+                select from scheduler_internal.running r
+                where r.shard = v_shard and r.execution_id = cancel_execution.execution_id)
+            and not exists (
+                select from scheduler_internal.waiting w
+                where w.shard = v_shard and w.execution_id = cancel_execution.execution_id);
     end loop;
     if not exists (select from scheduler_internal.history h
                    where h.execution_id = cancel_execution.execution_id) then

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import count, islice
 from typing import Any
 from uuid import UUID, uuid4
@@ -193,6 +194,40 @@ class TestEnds:
         status = "select status from scheduler.get_execution(%s)"
         assert value(stage.watcher, status, execution_id) == "cancelled"
         assert value(stage.watcher, REQUESTS) == 0
+
+    def test_cancel_finds_what_moves_before_each_look(self, stage: Stage) -> None:
+        """A worker gives it back and takes it again, so that it never lies where the cancel looks next."""
+        stage.watcher.execute("""
+            create function public.stop_here() returns void language plpgsql as $$
+            declare
+                v_look constant integer := coalesce(current_setting('test.looks', true), '0')::integer + 1;
+            begin
+                perform set_config('test.looks', v_look::text, true);
+                perform pg_advisory_xact_lock_shared(42, v_look);
+            end $$
+        """)
+        cancel = "scheduler.cancel_execution"
+        for look in ("perform from scheduler_internal.running", "if v_waiting.fire_at > v_now"):
+            rewrite(stage.watcher, cancel, look, f"perform public.stop_here(); {look}")
+        worker_id = stage.register()
+        execution_id = stage.enqueue()
+
+        def stops_before(look: int) -> bool:
+            stopped = "select exists (select from pg_locks where classid = 42 and objid = %s and not granted)"
+            return bool(value(stage.watcher, stopped, look))
+
+        stage.watcher.execute("select pg_advisory_lock(42, n) from generate_series(2, 4) n")
+        with waiting(stage.watcher, stage.a, lambda conn: value(conn, CANCEL, execution_id)) as cancelled:
+            for stop in (2, 3, 4):
+                wait_until(partial(stops_before, stop))
+                if stop == 3:
+                    release = "select scheduler.release(%s, array[%s::uuid], '{1}')"
+                    assert value(stage.b, release, worker_id, execution_id) == 1
+                else:
+                    assert rows(stage.b, CLAIM, worker_id) == [(execution_id, stop // 2)]
+                stage.watcher.execute("select pg_advisory_unlock(42, %s)", [stop])
+            assert cancelled.result() is True
+        assert rows(stage.b, STOP, worker_id, execution_id, 2) == [("cancelled",)]
 
     def test_late_cancel_does_not_meet_a_retry_by_hand(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
