@@ -19,18 +19,18 @@ declare
     v_end scheduler_internal.history;
     v_definition scheduler_internal.job_definition;
 begin
+    -- In this order: what ends between the two looks is seen by the second.
+    if exists (select from scheduler_internal.waiting w
+               where w.shard = v_shard and w.execution_id = retry_execution.execution_id)
+       or exists (select from scheduler_internal.running r
+                  where r.shard = v_shard and r.execution_id = retry_execution.execution_id) then
+        return false;
+    end if;
     select h.* into v_end from scheduler_internal.history h
     where h.execution_id = retry_execution.execution_id and h.final
     order by h.attempt desc
     limit 1;
     if not found then
-        if exists (select from scheduler_internal.waiting w
-                   where w.shard = v_shard and w.execution_id = retry_execution.execution_id)
-           or exists (select from scheduler_internal.running r
-                      where r.shard = v_shard
-                        and r.execution_id = retry_execution.execution_id) then
-            return false;
-        end if;
         perform scheduler_internal.refuse_unknown('execution', execution_id);
     end if;
     if v_end.origin = 'f' and exists (

@@ -197,29 +197,19 @@ class TestEnds:
 
     def test_cancel_finds_what_moves_before_each_look(self, stage: Stage) -> None:
         """A worker gives it back and takes it again, so that it never lies where the cancel looks next."""
-        stage.watcher.execute("""
-            create function public.stop_here() returns void language plpgsql as $$
-            declare
-                v_look constant integer := coalesce(current_setting('test.looks', true), '0')::integer + 1;
-            begin
-                perform set_config('test.looks', v_look::text, true);
-                perform pg_advisory_xact_lock_shared(42, v_look);
-            end $$
-        """)
-        cancel = "scheduler.cancel_execution"
-        for look in ("perform from scheduler_internal.running", "if v_waiting.fire_at > v_now"):
-            rewrite(stage.watcher, cancel, look, f"perform public.stop_here(); {look}")
+        looks = ("perform from scheduler_internal.running", "if v_waiting.fire_at > v_now")
+        stop_before(stage.watcher, "scheduler.cancel_execution", *looks)
         worker_id = stage.register()
         execution_id = stage.enqueue()
 
-        def stops_before(look: int) -> bool:
-            stopped = "select exists (select from pg_locks where classid = 42 and objid = %s and not granted)"
-            return bool(value(stage.watcher, stopped, look))
+        def stands_at(stop: int) -> bool:
+            stands = "select exists (select from pg_locks where classid = 42 and objid = %s and not granted)"
+            return bool(value(stage.watcher, stands, stop))
 
         stage.watcher.execute("select pg_advisory_lock(42, n) from generate_series(2, 4) n")
         with waiting(stage.watcher, stage.a, lambda conn: value(conn, CANCEL, execution_id)) as cancelled:
             for stop in (2, 3, 4):
-                wait_until(partial(stops_before, stop))
+                wait_until(partial(stands_at, stop))
                 if stop == 3:
                     release = "select scheduler.release(%s, array[%s::uuid], '{1}')"
                     assert value(stage.b, release, worker_id, execution_id) == 1
@@ -277,6 +267,20 @@ class TestEnds:
         worker_id, execution_id = self.claimed(stage)
         assert finish(stage.a, worker_id, execution_id, 1, "failed")
         assert rows(stage.watcher, ENDS, execution_id) == [(1, "failed", False)]
+
+    def test_retry_of_what_ends_just_then_is_no_retry_of_nothing(self, stage: Stage) -> None:
+        looks = ("if exists (select from scheduler_internal.waiting", "select h.* into v_end")
+        stop_before(stage.watcher, "scheduler.retry_execution", *looks)
+        worker_id, execution_id = self.claimed(stage)
+
+        def retry(conn: Db) -> Any:
+            return value(conn, "select scheduler.retry_execution(%s)", execution_id)
+
+        stage.watcher.execute("select pg_advisory_lock(42, 2)")  # after the first look
+        with meeting(stage.watcher, stage.a, retry) as retried:
+            assert finish(stage.b, worker_id, execution_id, 1)
+            stage.watcher.execute("select pg_advisory_unlock(42, 2)")
+            assert retried.result() is False  # it ran
 
     def test_two_retries_make_one(self, stage: Stage) -> None:
         worker_id, execution_id = self.claimed(stage)
@@ -628,6 +632,21 @@ class TestLockOrder:
             )
             assert value(stage.watcher, "select scheduler.get_shard_id(%s)", made[shard]) == shard
         return made
+
+
+def stop_before(db: Db, function: str, *looks: str) -> None:
+    """Has a function wait before each of these texts, at the n-th time for the advisory lock (42, n)."""
+    db.execute("""
+        create function public.stop_here() returns void language plpgsql as $$
+        declare
+            v_stop constant integer := coalesce(current_setting('test.stop', true), '0')::integer + 1;
+        begin
+            perform set_config('test.stop', v_stop::text, true);
+            perform pg_advisory_xact_lock_shared(42, v_stop);
+        end $$
+    """)
+    for look in looks:
+        rewrite(db, function, look, f"perform public.stop_here(); {look}")
 
 
 def md5(text: str) -> int:
