@@ -159,7 +159,10 @@ class AuthLayer:
                 await send_problem(scope, send, problem)
                 return
             except Exception as error:
-                await send_problem(scope, send, problem_of(error))
+                answer = problem_of(error)
+                if answer.status == 500:
+                    raise  # a fault of ours, which the layer around us logs
+                await send_problem(scope, send, answer)
                 return
         await self._app(scope, receive, send)
 

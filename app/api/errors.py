@@ -102,7 +102,8 @@ def unavailable(detail: str, *, slug: str = "database-unavailable", sqlstate: st
 def problem_of(error: Exception) -> Problem:
     """Returns the problem that an error of the database is."""
     if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
-        return unavailable("all connections to the database are in use", slug="database-busy")
+        detail = "no connection to the database: all are in use, or it takes no new ones"
+        return unavailable(detail, slug="database-busy")
     if not isinstance(error, psycopg.Error):
         return Problem(500, "internal-error", "something went wrong here; the log knows it by its request id")
     if isinstance(error, DeadlineExceededError):

@@ -136,7 +136,8 @@ KINDS: dict[str, Kind] = {
     "database-busy": Kind(
         503,
         "The database is busy",
-        "All connections are in use, or somebody holds a lock. Send it again after `Retry-After`.",
+        "All connections are in use, or no new ones are taken, or somebody holds a lock. Send it again after "
+        "`Retry-After`; `/health` tells whether the database is up.",
     ),
     "database-too-slow": Kind(
         503, "It took too long", "The database did not finish in time. Ask for less, or send it again later."

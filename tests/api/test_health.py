@@ -82,6 +82,16 @@ def test_a_database_without_it(api_settings: ApiSettings, db: Connection) -> Non
         assert (found.status, found.services.ticker.status) == ("down", "unknown")
 
 
+def test_a_fault_of_ours_is_in_the_log(api: RunningApi, client: httpx.Client, db: Connection) -> None:
+    """Under the id that the answer tells, also where it shows before the caller is known."""
+    db.execute("drop function scheduler.check_api_key")
+    answer = client.get("/v1/jobs")
+    assert answer.status_code == 500
+    request_id = answer.headers["x-request-id"]
+    lines = [str(line) for line in api.said if line.get("request_id") == request_id]
+    assert any("scheduler.check_api_key" in line and "UndefinedFunction" in line for line in lines)
+
+
 def test_no_primary(api_settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     """For a while it may be away; then others had better be asked."""
     nowhere = f"host=127.0.0.1 port={free_port()} dbname=x user=x password=s3cret"
@@ -95,6 +105,8 @@ def test_no_primary(api_settings: ApiSettings, monkeypatch: pytest.MonkeyPatch) 
         assert found.status_code == 503
         assert found.json()["services"]["primary"]["status"] == "down"
         assert client.get("/health/live").status_code == 200
+        refused = client.get("/v1/jobs", headers={"Authorization": "Bearer x"})
+        assert (refused.status_code, "it takes no new ones" in refused.json()["detail"]) == (503, True)
         assert "s3cret" not in found.text
         assert "127.0.0.1" not in found.text
 
