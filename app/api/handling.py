@@ -130,7 +130,7 @@ def decode(body: bytes, kind: type[B]) -> B:
         field, message = "body", "is nested too deeply"
     except msgspec.DecodeError as error:
         field, message = "body", f"is no JSON: {error}"
-    message = explain(message)
+    message = explain(message, field.rpartition(".")[2])
     raise Problem(400, "malformed", f"{field}: {message}", errors=[FieldError(field, message)])
 
 

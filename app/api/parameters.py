@@ -135,7 +135,7 @@ def read_query(query_string: bytes, kind: type[Q]) -> Q:
         if not name:  # said by us
             _, name, message = message.split("`")
             message = message.strip()
-        message = explain(message)
+        message = explain(message, name)
         if " such as 2031" in message:
             message += " (in a query + is written %2B)"
         raise _refusal(name, message) from error

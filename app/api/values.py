@@ -6,7 +6,7 @@ The database checks them all again, and more: what stands here is what a client 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Raw
 
@@ -66,9 +66,21 @@ def to_utc(name: str, time: datetime) -> datetime:
         raise ValueError(f"`{name}` is out of range") from None
 
 
-def explain(message: str) -> str:
-    """Returns the message of a decoder, for people: without regular expressions."""
+_CHOICES = {
+    "job_type": JobType,
+    "status": Status,
+    "backoff": Backoff,
+    "misfire": Misfire,
+    "overlap": Overlap,
+    "dst": Dst,
+}
+
+
+def explain(message: str, name: str) -> str:
+    """Returns the message of a decoder about a field, for people: without regular expressions."""
     message = message.replace(" | null`", "`")
+    if message.startswith("Invalid enum value") and name in _CHOICES:
+        return f"must be one of {', '.join(get_args(_CHOICES[name]))}"
     return _EXPLAINED.get(message, message)
 
 

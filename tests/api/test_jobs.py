@@ -255,3 +255,9 @@ def test_the_part_to_blame_is_named(client: httpx.Client, body: bytes, field: st
 
     assert answer.status_code in (400, 422)
     assert [error["field"] for error in answer.json()["errors"]] == [field]
+
+
+def test_what_a_value_may_be_is_said(client: httpx.Client) -> None:
+    answer = client.post("/v1/executions/bulk", json={"items": [HTTP, {**HTTP, "backoff": "cubic"}]})
+
+    assert answer.json()["detail"] == "body.items[1].backoff: must be one of fixed, linear, exponential"
