@@ -12,7 +12,7 @@ as $$
 declare
     v_spec scheduler_internal.schedule_spec;
     v_fields text[] := regexp_split_to_array(
-        scheduler_internal.expand_nickname(schedule, cron), '[ \t]+');
+        scheduler_internal.expand_nickname(schedule, cron), E'[ \t]+');
     v_by_date text;
     v_by_weekday text;
     v_is_both boolean;

@@ -12,7 +12,7 @@ as $$
 declare
     v_spec scheduler_internal.schedule_spec;
     v_parts text[] := regexp_match(lower(every collate "C"),
-        '^every[ \t]+(.*?)(?:[ \t]+from[ \t]+(.*))?$');
+        E'^every[ \t]+(.*?)(?:[ \t]+from[ \t]+(.*))?$');
     v_step interval;
     v_months integer;
     v_days integer;

@@ -54,7 +54,7 @@ begin
         perform scheduler_internal.refuse_schedule(schedule, 'The schedule is empty.');
     end if;
 
-    if lower(v_text collate "C") ~ '^every([ \t]|$)' then
+    if lower(v_text collate "C") ~ E'^every([ \t]|$)' then
         v_spec := scheduler_internal.compile_every(schedule, v_text, timezone);
     else
         v_spec := scheduler_internal.compile_cron(schedule, v_text, hash_key);

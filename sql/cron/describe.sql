@@ -17,7 +17,7 @@ begin
         return scheduler_internal.describe_every(v_text, v_spec.step);
     end if;
     v_fields := regexp_split_to_array(
-        scheduler_internal.expand_nickname(schedule, v_text), '[ \t]+');
+        scheduler_internal.expand_nickname(schedule, v_text), E'[ \t]+');
     if cardinality(v_fields) = 5 then
         v_fields := array_prepend('0', v_fields);
     end if;

@@ -8,7 +8,7 @@ declare
     v_months integer := extract(year from step) * 12 + extract(month from step);
     v_days integer := extract(day from step);
     v_seconds numeric := extract(epoch from step);
-    v_from text := substring(schedule from '(?i)[ \t]from[ \t]+(.*)$');
+    v_from text := substring(schedule from E'(?i)[ \t]from[ \t]+(.*)$');
     v_step text;
 begin
     if v_months > 0 and v_months % 12 = 0 then

@@ -26,7 +26,7 @@ declare
 begin
     foreach v_entry in array regexp_split_to_array(entries, ',') loop
         v_parts := regexp_match(v_entry,
-            '^(?:(\*)|([0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?)(?:/([0-9]{1,4}))?$');
+            '^(?:([*])|([0-9A-Za-z]+)(?:-([0-9A-Za-z]+))?)(?:/([0-9]{1,4}))?$');
         if v_entry like 'H%' then
             v_values := v_values
                 || scheduler_internal.parse_hashed(schedule, field, v_entry, hash_key, v_low,

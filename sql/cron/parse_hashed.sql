@@ -15,7 +15,7 @@ as $$
 -- Raises: 22023 without a key, for the year, and for a range or step that is wrong.
 declare
     v_parts text[] := regexp_match(
-        entry, '^H(?:\(([0-9]{1,4})-([0-9]{1,4})\))?(?:/([0-9]{1,4}))?$');
+        entry, '^H(?:[(]([0-9]{1,4})-([0-9]{1,4})[)])?(?:/([0-9]{1,4}))?$');
     v_from integer := coalesce(v_parts[1]::integer, low);
     v_to integer := coalesce(v_parts[2]::integer, high);
     v_step integer := v_parts[3]::integer;

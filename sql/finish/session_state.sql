@@ -11,7 +11,8 @@ as $$
     select md5(concat_ws(
         '/',
         (select string_agg(s.name || '=' || s.setting, '/' order by s.name) from pg_settings s
-         where s.name <> 'search_path' and s.name not like 'transaction\_%' and s.setting <> ''),
+         where s.name <> 'search_path' and not starts_with(s.name, 'transaction_')
+           and s.setting <> ''),
         -- Ours are not listed there.
         (select string_agg(n || '=' || scheduler_internal.setting(n, ''), '/')
          from unnest('{fake_now,tick_lock,history_retention,audit_retention,request_id,api_key,'

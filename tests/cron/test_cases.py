@@ -395,6 +395,24 @@ def test_elapsed_steps_are_exact_however_long_ago_they_began(cron: Connection[An
     assert set(rows) == {(1_000_001,)}
 
 
+@pytest.mark.direct
+def test_a_session_in_which_backslashes_escape_reads_the_same(db: Connection[Any]) -> None:
+    told: list[str | None] = []
+    db.add_notice_handler(lambda notice: told.append(notice.message_primary))
+    db.execute("set standard_conforming_strings = off")
+    for schedule in ("*/15 H(1-2)/1\t* * *", "every 2 days from 2024-01-31"):
+        rows = db.execute(
+            """
+            select scheduler.describe(%(text)s), scheduler_internal.next_instant(
+                scheduler_internal.compile_schedule(%(text)s, 'UTC', 'key'), 'UTC', '2024-01-31 00:59+00')
+                in ('2024-01-31 01:00+00', '2024-02-02 00:00+00')
+            """,
+            {"text": schedule},
+        ).fetchall()
+        assert [is_right for _, is_right in rows] == [True]
+    assert told == []
+
+
 def test_after_is_now_by_default(db: Connection[Any], clock: Clock) -> None:
     clock.set("2030-06-01T12:00:00+00:00")
     rows = db.execute("select scheduler.next_fire('0 9 * * *') = '2030-06-02 09:00+00'").fetchall()
