@@ -23,17 +23,17 @@ begin
     if v_name is null then
         select z.name into v_name
         from scheduler_internal.time_zones as z
-        where lower(z.name) = lower(check_time_zone.timezone);
+        where lower(z.name collate "C") = lower(check_time_zone.timezone collate "C");
     end if;
     if v_name is null then
         -- A city alone or begun, a space for the underscore, another continent.
         select z.name into v_near
         from scheduler_internal.time_zones as z,
-            lower(replace(regexp_replace(left(check_time_zone.timezone, 100), '^.*/', ''), ' ',
-            '_'))
-                as city
+            lower(replace(regexp_replace(left(check_time_zone.timezone, 100), '^.*/', ''), ' ', '_')
+                  collate "C") as city
         where length(city) >= 4
-            and (starts_with(lower(z.name), city) or strpos(lower(z.name), '/' || city) > 0)
+            and (starts_with(lower(z.name collate "C"), city)
+                 or strpos(lower(z.name collate "C"), '/' || city) > 0)
         order by length(z.name), z.name
         limit 1;
         raise exception using

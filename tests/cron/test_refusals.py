@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import psycopg
 import pytest
 from psycopg import Connection
+
+from migrations.runner import migrate
+from tests.support.server import Server
 
 NEVER = "It can never fire"
 
@@ -159,6 +163,24 @@ def test_a_time_zone_gets_its_canonical_spelling(cron: Connection[Any], written:
     assert cron.execute("select scheduler_internal.check_time_zone(%s)", [written]).fetchall() == [
         (canonical,)
     ]
+
+
+def test_a_time_zone_is_found_in_turkish(server: Server) -> None:
+    """There the small letter of I has no dot."""
+    name = f"test_turkish_{token_hex(4)}"
+    with server.connect() as conn:
+        if not conn.execute("select from pg_collation where collname = 'tr-x-icu'").fetchall():
+            pytest.skip("this PostgreSQL has no ICU")
+        conn.execute(
+            f"create database {name} template template0 locale_provider icu icu_locale 'tr'".encode()
+        )
+    try:
+        migrate(server.conninfo(name))
+        with psycopg.connect(server.conninfo(name)) as db:
+            rows = db.execute("select scheduler_internal.check_time_zone('EUROPE/BERLIN')").fetchall()
+            assert rows == [("Europe/Berlin",)]
+    finally:
+        server.drop_database(name)
 
 
 def test_every_name_of_iana_means_its_zone(cron: Connection[Any]) -> None:
