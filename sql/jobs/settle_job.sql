@@ -33,19 +33,19 @@ begin
     if job.paused_at is null then
         perform scheduler_internal.take_back_fires(job.shard, job.job_id, at);
         perform scheduler_internal.wake_workers(job.shard, f.fired > 0)
-        from scheduler_internal.fire_schedule(job.shard, job.job_id, at, 10000) f;
+        from scheduler_internal.fire_schedule(job.shard, job.job_id, at, 10000, 1) f;
     end if;
     select x.* into s from scheduler_internal.schedules x
     where x.shard = job.shard and x.job_id = job.job_id;
     if s.next_fire_at <= at and job_ends then
-        perform scheduler_internal.skip_fires(s, s.next_fire_at, null, 'skipped_misfire', at);
+        perform scheduler_internal.skip_fires(s, s.next_fire_at, null, 'skipped_misfire', at, 1);
     elsif s.next_fire_at <= at then
         perform scheduler_internal.refuse(
             format('more than 10,000 fires of job %L are due', job.name),
             'They run before the job changes, too many for one transaction.',
             'Let the tickers catch up, or call scheduler.pause_job first: it skips them.', '54000');
     elsif job.paused_at is not null and s.set_aside_at <= at and s.broken_reason is null then
-        perform scheduler_internal.skip_fires(s, s.set_aside_at, null, 'skipped_paused', at);
+        perform scheduler_internal.skip_fires(s, s.set_aside_at, null, 'skipped_paused', at, 1);
         v_next := scheduler_internal.next_instant(s.spec, s.timezone, at);
         update scheduler_internal.schedules x
         set set_aside_at = case when v_next <= coalesce(s.ends_at, v_next) then v_next end

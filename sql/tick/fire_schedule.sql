@@ -1,8 +1,12 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.fire_schedule(integer, uuid, timestamptz, integer);
+
 create or replace function scheduler_internal.fire_schedule(
     shard integer,
     job_id uuid,
     at timestamptz,
-    max_fires integer default 2147483647,
+    max_fires integer,
+    max_counted integer,
     out fired bigint,
     out skipped bigint
 )
@@ -11,7 +15,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Gives each due instant of one schedule its verdict, oldest first, whatever its policies; at most
--- max_fires of them run now, the rest stay due.
+-- max_fires of them run now, the rest stay due. Of a run of skipped ones, max_counted are counted.
 --
 --   d1 ... | window start ........................... newest | at
 --   skipped_window   skip: skipped_misfire, but the newest if it is on time
@@ -48,7 +52,7 @@ begin
         v_instant := scheduler_internal.next_instant(s.spec, s.timezone,
             at - s.misfire_window - interval '1 microsecond');
         skipped := skipped + scheduler_internal.skip_fires(
-            s, v_first, v_instant, 'skipped_window', at);
+            s, v_first, v_instant, 'skipped_window', at, max_counted);
         v_first := v_instant;
     end if;
 
@@ -58,10 +62,11 @@ begin
             then scheduler_internal.next_instant(s.spec, s.timezone, v_newest)
             else v_newest end;
         skipped := skipped + scheduler_internal.skip_fires(
-            s, v_first, v_instant, 'skipped_misfire', at);
+            s, v_first, v_instant, 'skipped_misfire', at, max_counted);
         v_first := v_instant;
     elsif s.misfire = 'fire_once' and v_first < v_newest then
-        skipped := skipped + scheduler_internal.skip_fires(s, v_first, v_newest, 'coalesced', at);
+        skipped := skipped + scheduler_internal.skip_fires(
+            s, v_first, v_newest, 'coalesced', at, max_counted);
         v_first := v_newest;
     elsif s.misfire = 'fire_all' and s.misfire_cap is not null and v_first < v_newest then
         v_instant := v_newest;
@@ -71,7 +76,7 @@ begin
                 v_instant - interval '1 microsecond');
         end loop;
         skipped := skipped + scheduler_internal.skip_fires(
-            s, v_first, v_instant, 'skipped_misfire', at);
+            s, v_first, v_instant, 'skipped_misfire', at, max_counted);
         v_first := greatest(v_first, v_instant);
     end if;
 
@@ -82,8 +87,8 @@ begin
             v_last_fired := v_first;
         else
             -- What is in the way of this instant is in the way of all that are due now.
-            skipped := skipped
-                + scheduler_internal.skip_fires(s, v_first, null, 'skipped_overlap', at);
+            skipped := skipped + scheduler_internal.skip_fires(
+                s, v_first, null, 'skipped_overlap', at, max_counted);
             v_following := scheduler_internal.next_instant(s.spec, s.timezone, v_newest);
         end if;
         v_first := v_following;
@@ -96,5 +101,6 @@ begin
 end;
 $$;
 
-comment on function scheduler_internal.fire_schedule(integer, uuid, timestamptz, integer) is
+comment on function scheduler_internal.fire_schedule(
+    integer, uuid, timestamptz, integer, integer) is
     'The verdicts of all due instants of one schedule, under its misfire and overlap policies';

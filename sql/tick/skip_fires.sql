@@ -1,9 +1,14 @@
+-- squawk-ignore ban-drop-function
+drop function if exists scheduler_internal.skip_fires(
+    scheduler_internal.schedules, timestamptz, timestamptz, text, timestamptz);
+
 create or replace function scheduler_internal.skip_fires(
     s scheduler_internal.schedules,
     from_fire_at timestamptz,
     before timestamptz,
     verdict text,
-    at timestamptz
+    at timestamptz,
+    max_counted integer
 )
 returns bigint
 language plpgsql
@@ -11,8 +16,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 -- Gives the instants of the schedule in [from_fire_at, before) one verdict, as one row of the
--- ledger; before null: all that are due. Returns their number, counted up to 100: to count
--- those of a week of minutes took 40 ms, and a thousand schedules wait for that after an outage.
+-- ledger; before null: all that are due. Returns their number, counted up to max_counted: 10,000
+-- take 31 ms.
 -- Writes: skipped_fires.
 declare
     v_upto timestamptz;
@@ -28,10 +33,10 @@ begin
     values (s.shard, s.job_id, s.job_version, skip_fires.from_fire_at, v_upto,
             skip_fires.verdict, at);
     return (select count(*) from scheduler_internal.instants(
-                s.spec, s.timezone, skip_fires.from_fire_at, v_upto, 100));
+                s.spec, s.timezone, skip_fires.from_fire_at, v_upto, max_counted));
 end;
 $$;
 
 comment on function scheduler_internal.skip_fires(
-    scheduler_internal.schedules, timestamptz, timestamptz, text, timestamptz) is
+    scheduler_internal.schedules, timestamptz, timestamptz, text, timestamptz, integer) is
     'One verdict for a run of instants that make no execution';
