@@ -32,12 +32,13 @@ begin
         select v.job_id, v.version
         from scheduler_internal.job_versions v
         where v.shard = v_shard and v.superseded and v.needed_until < v_before
-          and not exists (
-              select from scheduler_internal.waiting w
-              where w.shard = v_shard and w.job_id = v.job_id and w.job_version = v.version)
-          and not exists (
-              select from scheduler_internal.running r
-              where r.shard = v_shard and r.job_id = v.job_id and r.job_version = v.version)
+          -- "is not true" keeps it a hashed set: a join might read all that waits for each version
+          and ((v.job_id, v.version) in (
+                  select w.job_id, w.job_version from scheduler_internal.waiting w
+                  where w.shard = v_shard and w.job_id is not null
+                  union all
+                  select r.job_id, r.job_version from scheduler_internal.running r
+                  where r.shard = v_shard and r.job_id is not null)) is not true
         limit 1000
         for update of v skip locked);
 end;

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 from psycopg import sql
 
+from tests.plans.witness import read_of
 from tests.sql.engine import Engine, Row
 
 # Whatever names a version that is gone.
@@ -184,3 +185,24 @@ def test_in_any_life(engine: Engine) -> None:
     maintain(engine)
     maintain(engine)
     assert engine.one("select count(*) from scheduler_internal.job_versions") == 0
+
+
+@pytest.mark.direct
+def test_what_waits_is_read_once_not_for_each_version(engine: Engine) -> None:
+    """Also by a plan of tables that were empty when they were last looked at."""
+    job_id = engine.job_of("0 0 * * *")
+    engine.db.execute("vacuum analyze scheduler_internal.waiting, scheduler_internal.job_versions")
+    for number in range(20):
+        engine.trigger_job(job_id=job_id)
+        change(engine, job_id, number)
+    engine.db.execute(
+        "update scheduler_internal.job_versions set needed_until = '-infinity' where superseded"
+    )
+    with engine.db.transaction():
+        before, _ = read_of(engine.db, "waiting")
+        engine.select(
+            "select scheduler_internal.drop_versions(scheduler.now() + i * interval '1 minute')"
+            " from generate_series(0, 15) i"
+        )
+        assert read_of(engine.db, "waiting")[0] - before == 20
+    assert versions(engine, job_id) == list(range(1, 22))
