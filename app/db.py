@@ -73,6 +73,8 @@ def describe_error(error: psycopg.Error) -> str:
         return (
             f"{diag.message_primary}: the database's schema is older than this pgtick: run `pgtick migrate`"
         )
+    if isinstance(error, errors.ReadOnlySqlTransaction):
+        return f"{diag.message_primary}: name the primary, no standby, in the connection string"
     parts = [diag.message_primary, diag.message_detail, diag.message_hint]
     return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
 

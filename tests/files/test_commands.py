@@ -16,6 +16,7 @@ import pytest
 from psycopg import Connection
 
 from app.cli import main
+from tests.conftest import Database
 from tests.files.support import CRONTABS, jobs_of, writes_of
 from tests.sql.engine import SQL_TARGET, Engine
 from tests.support.clock import Clock
@@ -328,6 +329,17 @@ def test_import_from_standard_input(
     assert result.code == 0
     assert "read in UTC" in result.out
     assert [name.startswith(f"{ME}@web1:echo-hi-") for name in jobs_of(db)] == [True]
+
+
+def test_a_read_only_database_is_no_fault_of_a_job(
+    pgtick: Pgtick, file: Path, monkeypatch: pytest.MonkeyPatch, database: Database
+) -> None:
+    standby = database.dsn(direct=True) + " options='-c default_transaction_read_only=on'"
+    monkeypatch.setenv("DB_WRITE_CONNECTION_STRING", standby)
+    for command in (("jobs", "apply", str(file)), ("import", "crontab", str(CRONTABS / "etc/crontab"))):
+        done = pgtick(*command)
+        assert (done.code, done.err.count("\n")) == (1, 1)
+        assert done.err.endswith(": name the primary, no standby, in the connection string\n")
 
 
 def test_numbers_stay_as_they_were_written(pgtick: Pgtick, db: Connection[Any], tmp_path: Path) -> None:
