@@ -3,6 +3,7 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set work_mem = '64MB'
 as $$
 -- Drops superseded versions of jobs that nothing refers to: what was born under them lies, by the
 -- time in its id, in days of the history that are gone, unless it still waits or runs. A day of
@@ -32,7 +33,8 @@ begin
         select v.job_id, v.version
         from scheduler_internal.job_versions v
         where v.shard = v_shard and v.superseded and v.needed_until < v_before
-          -- "is not true" keeps it a hashed set: a join might read all that waits for each version
+          -- "is not true" keeps it a hashed set, if it fits into memory: a join might read all
+          -- that waits for each version.
           and ((v.job_id, v.version) in (
                   select w.job_id, w.job_version from scheduler_internal.waiting w
                   where w.shard = v_shard and w.job_id is not null
