@@ -31,6 +31,11 @@ CATCH_UP_STEP_SECONDS = 0.005
 KNOWN_LAGGARD_SECONDS = 0.2
 """A replica that was further behind than this when last looked at is not waited for."""
 
+STRAY = RuntimeError(
+    "it is ahead of the primary, so it does not follow it: rebuild it, or correct its address"
+)
+"""As after a failover to a replica that was behind it. It stands still, and its LSNs mean nothing here."""
+
 FULL = (PoolTimeout, TooManyRequests)
 """No connection is to be had. Where all are in use, only the watch tells whether the source is well."""
 # A source that answers so is passed over: the next one may well answer.
@@ -181,6 +186,8 @@ class ReadRouter:
         self._seen: deque[tuple[float, int]] = deque(
             maxlen=1 + int(max(60.0, max_lag_seconds) / WATCH_SECONDS)
         )
+        self._stands: dict[Source, int] = {}
+        self._strays: dict[Source, int] = {}
         self._watches: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -240,7 +247,8 @@ class ReadRouter:
         except FAILURES as error:
             self.primary.failed(error)
             if not is_away:
-                answer = await self._read_replica(self.replicas, statement, arguments, floor=floor)
+                known = [replica for replica in self.replicas if replica not in self._strays]
+                answer = await self._read_replica(known, statement, arguments, floor=floor)
             if answer is None:
                 raise
             return answer
@@ -285,6 +293,7 @@ class ReadRouter:
     async def _watch(self, source: Source) -> None:
         while True:
             began = time.monotonic()
+            stood = dict(self._stands)
             try:
                 lsn = await source.watch()
             except FAILURES as error:
@@ -294,13 +303,30 @@ class ReadRouter:
                 _log.error("cannot look at a database", source=source.name, exc_info=error)
                 source.failed(error)
             else:
-                source.answered()
                 source.latency_seconds = time.monotonic() - began
                 if source is self.primary:
+                    source.answered()
                     self._seen.append((began, lsn))
+                    self._find_strays(stood, lsn)
                 else:
-                    source.lag_seconds = self._lag_seconds(lsn)
+                    self._note_replica(source, lsn)
             await asyncio.sleep(WATCH_SECONDS)
+
+    def _find_strays(self, stood: Mapping[Source, int], lsn: int) -> None:
+        """Passes over replicas that stood, before the primary was asked, where that has not come to yet."""
+        for replica, at in stood.items():
+            if at > lsn:
+                self._strays[replica] = at
+                replica.failed(STRAY)
+
+    def _note_replica(self, replica: Source, lsn: int) -> None:
+        self._stands[replica] = lsn
+        if lsn == self._strays.get(replica):  # also when the primary has passed it
+            replica.failed(STRAY)
+            return
+        self._strays.pop(replica, None)
+        replica.answered()
+        replica.lag_seconds = self._lag_seconds(lsn)
 
     def _lag_seconds(self, lsn: int) -> float:
         """Returns for how long the primary has been beyond an LSN; the servers' clocks do not matter."""

@@ -33,6 +33,7 @@ from app.cluster import Cluster
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api import RunningApi
 from tests.support.program import wait_until
+from tests.support.server import Server
 from tests.support.topology import Topology
 from tests.workers.support import until
 
@@ -41,6 +42,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.direct]
 TOKEN = "X-Consistency-Token"
 DELAY = "2s"
 MANY = 20
+SEGMENT_BYTES = 1 << 24
 
 
 @pytest.fixture(scope="module")
@@ -318,6 +320,48 @@ async def test_a_pooler_that_was_replaced_is_found_at_once(topology: Topology, s
         assert time.monotonic() - restarted_at < MANY * WATCH_SECONDS / 2
         for _ in range(MANY):
             assert await database.router.read(b"select 'x'", {}, floor=0)
+
+
+async def test_a_replica_that_follows_another_primary_is_passed_over(
+    topology: Topology, settings: ApiSettings, server_folder: Path
+) -> None:
+    """As one that was ahead of the promoted one: by its LSN it would have what a token asks for."""
+
+    def write(conninfo: str, *, segments: int) -> None:
+        with psycopg.connect(conninfo, autocommit=True) as conn:
+            for _ in range(segments):
+                conn.execute("select pg_logical_emit_message(false, 'test', '')")
+                conn.execute("select pg_switch_wal()")
+
+    write(topology.conninfo(), segments=10)
+    topology.wait_until_replayed()
+    heir = Server.start(server_folder / "heir", origin=topology.primary.origin)
+    try:
+        theirs = heir.conninfo("postgres")
+        database = Database(
+            msgspec.structs.replace(settings, write_conninfo=theirs, replicas=settings.replicas[:1])
+        )
+        (replica,) = database.router.replicas
+        async with database.opened():
+            with structlog.testing.capture_logs() as said:
+                await until(lambda: replica.status == "down")
+            assert [line["source"] for line in said if "it is ahead of the primary" in line.get("error", "")] == [
+                "replica_1"
+            ]
+            value, _ = await database.router.read(b"select current_database()::text", {}, floor=1)
+            assert value == "postgres"
+
+            write(theirs, segments=1 + replica.lsn // SEGMENT_BYTES)
+            for _ in range(3):  # also when the primary has passed it
+                looked_at = time.monotonic()
+                await until(lambda: time.monotonic() - database.primary.silent_seconds > looked_at)  # noqa: B023
+            assert database.primary.lsn > replica.lsn
+            assert replica.status == "down"
+
+            write(topology.conninfo(), segments=1)  # who moves follows somebody
+            await until(lambda: replica.status == "up")
+    finally:
+        heir.stop()
 
 
 async def test_events_come_from_the_primary_alone(

@@ -216,7 +216,7 @@ def seconds(engine: Engine, count: int) -> UUID:
 def bound_at_100(engine: Engine) -> None:
     """Has a client fire at most 100 where he may fire 10,000."""
     body = engine.one("select pg_get_functiondef('scheduler_internal.settle_job'::regproc)")
-    changed = body.replace("at, 10000)", "at, 100)")
+    changed = body.replace("at, 10000, ", "at, 100, ")
     assert changed != body
     engine.db.execute(changed)
 
