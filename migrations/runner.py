@@ -122,6 +122,12 @@ def _migrate_once(conninfo: str) -> list[str]:
     )
     with engine.begin() as connection:
         conn: Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+        encoding = conn.info.parameter_status("server_encoding")
+        if encoding not in ("UTF8", "SQL_ASCII"):  # the latter takes any character too, unchecked
+            raise MigrationError(
+                f"this database cannot hold every character, its encoding is {encoding}: make another one, "
+                "`createdb --template template0 --encoding UTF8 NAME`"
+            )
         conn.execute("select pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
         conn.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         revisions = _pending_revisions(conn)

@@ -345,9 +345,9 @@ async def test_a_replica_that_follows_another_primary_is_passed_over(
         async with database.opened():
             with structlog.testing.capture_logs() as said:
                 await until(lambda: replica.status == "down")
-            assert [line["source"] for line in said if "it is ahead of the primary" in line.get("error", "")] == [
-                "replica_1"
-            ]
+            assert [
+                line["source"] for line in said if "it is ahead of the primary" in line.get("error", "")
+            ] == ["replica_1"]
             value, _ = await database.router.read(b"select current_database()::text", {}, floor=1)
             assert value == "postgres"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from secrets import token_hex
 
 import psycopg
 import pytest
@@ -230,6 +231,17 @@ def test_without_the_right_to_create_roles(server_folder: Path, origin: Origin) 
         assert migrate(conninfo) == []
     finally:
         server.stop()
+
+
+def test_a_database_that_holds_only_some_characters(server: Server) -> None:
+    name = f"test_latin_{token_hex(4)}"
+    with server.connect() as conn:
+        conn.execute(f"create database {name} template template0 encoding 'LATIN1' locale 'C'".encode())
+    try:
+        with pytest.raises(MigrationError, match=r"its encoding is LATIN1: .* --encoding UTF8 NAME"):
+            migrate(server.conninfo(name))
+    finally:
+        server.drop_database(name)
 
 
 def test_the_console_tells(empty_database: Database) -> None:
