@@ -15,7 +15,11 @@ MAX_DOCUMENT_BYTES = 65_536
 _NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 
-_exact_decoder = msgspec.json.Decoder(float_hook=Decimal)
+def _as_written(number: str) -> msgspec.Raw:
+    return msgspec.Raw(number.encode())
+
+
+_exact_decoder = msgspec.json.Decoder(float_hook=_as_written)
 _exact_encoder = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -32,16 +36,16 @@ def from_json(data: bytes | bytearray | str) -> Any:
 
 
 def from_json_exactly(data: str) -> Any:
-    """Read what is to be written again: a number keeps its digits, as a Decimal."""
+    """Read what is to be written again: a number with a point stays as it is."""
     try:
         return _exact_decoder.decode(data)
     except msgspec.DecodeError:
-        return json.loads(data, parse_int=_integer, parse_float=Decimal)
+        return json.loads(data, parse_int=_integer, parse_float=_as_written)
 
 
 def to_json_exactly(value: Any) -> str:
-    """Write what from_json_exactly has read."""
-    return _exact_encoder.encode(value).decode()
+    """Write what from_json_exactly has read, spaced as PostgreSQL does."""
+    return msgspec.json.format(_exact_encoder.encode(value), indent=0).decode()
 
 
 def _integer(text: str) -> int | Decimal:

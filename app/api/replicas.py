@@ -321,7 +321,8 @@ class ReadRouter:
 
     def _note_replica(self, replica: Source, lsn: int) -> None:
         self._stands[replica] = lsn
-        if lsn == self._strays.get(replica):  # also when the primary has passed it
+        # Also when the primary has passed it; but not where that took a moment for its place, as in a switch.
+        if lsn == self._strays.get(replica) and lsn != self._seen[-1][1]:
             replica.failed(STRAY)
             return
         self._strays.pop(replica, None)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import click
 
-from app.documents import from_json
+from app.documents import from_json, to_json
 from app.jobfile_problems import nearest
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def _time(value: Any) -> Any:
 def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:
     """Reads an option that is a JSON document, which may be null; NOT_GIVEN where there is none."""
     try:
-        return NOT_GIVEN if text is None else from_json(text)
+        value = NOT_GIVEN if text is None else from_json(text)
+        if text is not None:
+            to_json(value)  # half of a surrogate pair
     except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"not JSON: {error}; text needs quotes: '\"text\"'") from None
+    return value

@@ -76,7 +76,8 @@ begin
         v_lanes := array[row(shard, '', 0, at)::scheduler_internal.claim_bounds];
     end if;
     foreach v_lane in array v_lanes loop
-        -- A lane that waits for the future costs no statement: of 1,000 a claim took 65 ms a shard.
+        -- A lane that waits for the future costs no statement, but from a bound: of 1,000 a claim
+        -- took 65 ms a shard.
         continue when (v_lane.from_run_at <= at
                        and (queues is null or v_lane.queue = any (queues))) is not true;
         return query

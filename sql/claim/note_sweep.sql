@@ -32,7 +32,8 @@ begin
     set next_at = case
         when not v_far then null
         when s.next_at is null then clock_timestamp()
-        else clock_timestamp() + least(walked * interval '100 microseconds', interval '10 seconds')
+        else clock_timestamp() + least(
+            (walked + cardinality(lanes)) * interval '100 microseconds', interval '10 seconds')
     end
     where s.shard = note_sweep.shard;
     if not v_far then

@@ -364,6 +364,19 @@ async def test_a_replica_that_follows_another_primary_is_passed_over(
         heir.stop()
 
 
+async def test_a_replica_that_is_where_the_primary_is_follows_it(settings: ApiSettings) -> None:
+    """One that was behind it answered in the primary's place for a moment, before it was promoted."""
+    router = Database(msgspec.structs.replace(settings, replicas=settings.replicas[:1])).router
+    (replica,) = router.replicas
+    states = []
+    for behind in (290, 300):
+        router._seen.append((time.monotonic(), behind))
+        router._find_strays({replica: 300}, behind)
+        router._note_replica(replica, 300)
+        states.append(replica.status)
+    assert states == ["down", "up"]
+
+
 async def test_events_come_from_the_primary_alone(
     topology: Topology, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

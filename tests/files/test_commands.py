@@ -209,6 +209,7 @@ def test_times_that_python_does_not_have_are_shown(pgtick: Pgtick, file: Path) -
         (("executions", "list", "--status", "done"), 2, "done"),
         (("jobs", "trigger", "x", "--payload", "[" * 5000 + "]" * 5000), 2, "not JSON: maximum recursion"),
         (("jobs", "trigger", "manual", "--payload", "{"), 2, "not JSON"),
+        (("jobs", "trigger", "manual", "--payload", '"\\ud800"'), 2, "not JSON: "),
         (("jobs", "trigger", "manual", "--at", "soon"), 1, "soon"),
         (("jobs", "apply", "missing.yaml"), 2, "missing.yaml"),
         (("import", "crontab", "missing"), 2, "missing"),

@@ -66,6 +66,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         ("010", 10),
         ("0o10", 8),
         ("0x1F", 31),
+        ("0x" + "f" * 3498, 16**3498 - 1),
         ("-1.5e3", Decimal("-1500")),
         ("~", None),
         ("'5'", "5"),
@@ -77,6 +78,7 @@ def test_scalars_mean_what_their_writer_means(text: str, value: object) -> None:
     assert problems == []
     assert root is not None
     assert root.plain() == {"a": value}
+    assert to_json(root.plain())
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,9 @@ def test_runs_every_job_type(start: StartWorker, schedule: Schedule, db: Connect
 def test_numbers_reach_jobs_as_they_were_written(
     start: StartWorker, schedule: Schedule, db: Connection[Any]
 ) -> None:
-    numbers = '{"a": 1.10, "b": 0.1234567890123456789012345, "c": 12345678901234567890.5, "ü": 1}'
+    numbers = (
+        '{"a": 1.10, "b": 0.1234567890123456789012345, "c": 12345678901234567890.5, "d": 0.0000001, "ü": [1]}'
+    )
     enqueue = "select scheduler.enqueue(%s, %s, %s)"
     with Echo(0) as echo:
         url = f"http://{echo.address}/"
@@ -60,8 +62,8 @@ def test_numbers_reach_jobs_as_they_were_written(
         command, by_sql, by_http, body = (schedule.wait(each).result for each in ids)
     assert command["stdout"] == numbers
     assert by_sql["rows"] == [{"said": numbers}]
-    assert json.loads(by_http["body"]) == {"you_said": numbers}
-    assert json.loads(json.loads(body["body"])["you_said"], parse_float=str)["c"] == "12345678901234567890.5"
+    for answer in (by_http, body):
+        assert json.loads(answer["body"]) == {"you_said": numbers}
 
 
 def test_works_without_plans_made_beforehand(
