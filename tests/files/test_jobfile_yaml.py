@@ -67,6 +67,7 @@ def test_no_text_breaks_the_reader(text: str) -> None:
         ("0o10", 8),
         ("0x1F", 31),
         ("0x" + "f" * 3498, 16**3498 - 1),
+        ("0x" + "f" * 3990, "0x" + "f" * 3990),  # more than Python can write as a number
         ("-1.5e3", Decimal("-1500")),
         ("~", None),
         ("'5'", "5"),
