@@ -39,6 +39,7 @@ class Execution(msgspec.Struct, frozen=True):
     job_type: str
     queue: str
     target: Any
+    """Its numbers that have a point are msgspec.Raw, as they were written: only to be written again."""
     payload: str | None
     """JSON text, as the database writes it: not every number survives as one of Python."""
     fire_at: datetime | None

@@ -186,6 +186,8 @@ class ReadRouter:
         self._seen: deque[tuple[float, int]] = deque(
             maxlen=1 + int(max(60.0, max_lag_seconds) / WATCH_SECONDS)
         )
+        # Where each replica was last seen, which goes back when it is rebuilt; and where those stand that
+        # were ahead of the primary.
         self._stands: dict[Source, int] = {}
         self._strays: dict[Source, int] = {}
         self._watches: list[asyncio.Task[None]] = []

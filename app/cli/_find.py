@@ -76,10 +76,11 @@ def _time(value: Any) -> Any:
 
 def parse_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> object:
     """Reads an option that is a JSON document, which may be null; NOT_GIVEN where there is none."""
+    if text is None:
+        return NOT_GIVEN
     try:
-        value = NOT_GIVEN if text is None else from_json(text)
-        if text is not None:
-            to_json(value)  # half of a surrogate pair
+        value = from_json(text)
+        to_json(value)  # there is none of half a surrogate pair
     except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"not JSON: {error}; text needs quotes: '\"text\"'") from None
     return value

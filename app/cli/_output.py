@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Literal
 
 import click
@@ -61,8 +61,6 @@ def _to_text(value: Any) -> str:
             return "yes" if value else "no"
         case datetime():
             return value.isoformat(sep=" ", timespec="milliseconds" if value.microsecond else "seconds")
-        case timedelta():
-            return _duration(value)
         case list() if all(isinstance(item, str) for item in value):
             return ", ".join(value)
         case dict() | list():
@@ -73,8 +71,3 @@ def _to_text(value: Any) -> str:
 def _to_cell(value: Any, *, cut: bool) -> str:
     text = " ".join(_to_text(value).split())
     return text if len(text) <= LONGEST_CELL or not cut else f"{text[: LONGEST_CELL - 1]}…"
-
-
-def _duration(value: timedelta) -> str:
-    """Returns a length as PostgreSQL reads it back."""
-    return f"{value.total_seconds():g} seconds"

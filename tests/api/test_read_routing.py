@@ -358,6 +358,10 @@ async def test_a_replica_that_follows_another_primary_is_passed_over(
             assert database.primary.lsn > replica.lsn
             assert replica.status == "down"
 
+            heir.stop()
+            with pytest.raises(FAILURES):  # rather than what the replica has
+                await database.router.read(b"select current_database()::text", {}, floor=1)
+
             write(topology.conninfo(), segments=1)  # who moves follows somebody
             await until(lambda: replica.status == "up")
     finally:

@@ -298,3 +298,16 @@ def test_an_idle_worker_notices(held: Held) -> None:
     made = held.enqueue()
     held.conn.execute(DUE, [SHARD])
     assert held.claim(shard=None) == made
+
+
+def test_a_sweep_of_many_lanes_is_far_apart_from_the_next(db: Db) -> None:
+    """Each lane costs a look, as each dead entry does: together a tenth of a core at most."""
+    db.execute(DUE, [SHARD])
+    began = value(db, "select clock_timestamp()")
+    note = """
+        select scheduler_internal.note_sweep(%s, 1100, array(
+            select row(%s, 'queue-' || i, 0, now())::scheduler_internal.claim_bounds
+            from generate_series(1, 5000) i), now())
+    """
+    db.execute(note, [SHARD, SHARD])
+    assert value(db, SWEEP, SHARD) - began >= timedelta(seconds=0.61)
