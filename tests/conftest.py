@@ -39,6 +39,11 @@ from tests.support.redis_server import Redis, RedisCluster
 from tests.support.server import Server
 from tests.support.topology import Topology, running_topology
 
+# Started in the background of a script, a run ignores Ctrl-C, and whatever it starts and means to stop by one
+# would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 SERVER = pytest.StashKey[Server]()
 ORIGINS: dict[str | None, Origin | None] = {None: None, "system": "system", "wheel": "wheel"}
 POOLED = (
