@@ -22,6 +22,20 @@ def read_of(conn: Connection[Any], tables: str) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def fetched_of(conn: Connection[Any], tables: str) -> int:
+    """Returns how many living rows of some tables this session has fetched by their indexes.
+
+    Dead entries do not count: whether one is still walked over depends on every snapshot of the database.
+    """
+    row = conn.execute(
+        """select coalesce(sum(pg_stat_get_xact_tuples_fetched(c.oid)), 0) from pg_class c
+        where c.relnamespace = 'scheduler_internal'::regnamespace and c.relname ~ %s""",
+        [f"^({tables})_[0-9]+(_|$)"],
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 TELL_PLANS = """
     load 'auto_explain';
     set client_min_messages = log;
