@@ -7,8 +7,12 @@ as $$
 -- The days before that of a time whose partitions may go; but one of history stays while an
 -- execution that has not ended is to go there, or one lies there that ended after that time. It
 -- may have to be read as a whole for that: so nothing that others wait for is locked meanwhile.
+-- At most 30 days, and none after a minute, by the real clock: the next call has the rest. Of two
+-- years, when the retention was lowered to 30 days, a drop of all at once took more locks than a
+-- server has by default; and what a caller cuts off is undone as a whole, each time.
 -- Locks, Writes: as ended_since().
 declare
+    v_until constant timestamptz := clock_timestamp() + interval '1 minute';
     v_name text;
     v_day date;
     v_days date[] := array[]::date[];
@@ -23,6 +27,7 @@ begin
           and right(c.relname, 8) < to_char(before at time zone 'UTC', 'YYYYMMDD') collate "C"
         order by 1
     loop
+        exit when cardinality(v_days) = 30 or clock_timestamp() > v_until;
         v_day := to_date(v_name, 'YYYYMMDD');
         begin
             -- In this order: what ends between the two questions is seen by the second.

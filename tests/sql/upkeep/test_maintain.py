@@ -85,6 +85,21 @@ def test_an_unusable_retention_drops_nothing(engine: Engine, setting: str, value
     assert "20310305" not in days(engine, kept[0])
 
 
+@pytest.mark.direct
+def test_a_retention_that_is_lowered_takes_effect_a_month_at_a_time(engine: Engine) -> None:
+    """Two years at once took more locks than a server has by default: that failed, each minute anew."""
+    engine.maintain()  # those of the real days go
+    engine.select(
+        "select count(scheduler_internal.ensure_partition(p, (scheduler.now() at time zone 'UTC')::date - i))"
+        " from unnest('{history,rollups}'::text[]) p, generate_series(0, 92) i"
+    )
+    for left in (92 - 30, 92 - 60, 30, 30):
+        engine.maintain()
+        for parent in ("history", "rollups"):
+            oldest = engine.clock.now - timedelta(days=left)
+            assert days(engine, parent)[0] == f"{oldest:%Y%m%d}", parent
+
+
 def test_what_has_not_ended_keeps_its_day(engine: Engine) -> None:
     late = engine.enqueued(run_at=engine.clock.now + timedelta(days=200))
     worker = engine.worker()
