@@ -252,6 +252,32 @@ def read_of_day(engine: Engine, day: str) -> int:
 
 
 @pytest.mark.direct
+def test_what_was_retried_is_forgotten_without_a_look_at_the_history(engine: Engine) -> None:
+    """A join read all of it where thousands had been retried, and everybody waited who ended something."""
+    engine.maintain()
+    worker = engine.worker()
+    for days_later in (1, 20):  # the first day goes, the second is kept for its late end
+        execution_id = engine.enqueued()
+        worker.fail(worker.claim_one(), error={"retry": False})
+        assert engine.retry_execution(execution_id=execution_id)
+        engine.clock.advance(days=days_later)
+        worker.beat()
+        worker.finish(worker.claim_one())
+    engine.clock.advance(days=20)
+    engine.maintain()
+    assert days(engine, "history")[0] == "20310306"
+    left = engine.select("select execution_id, attempt from scheduler_internal.retried")
+    assert left == [{"execution_id": execution_id, "attempt": 1}]
+    held = """
+        select relation::regclass::text as day from pg_locks
+        where pid = pg_backend_pid() and relation::regclass::text ~ '^scheduler_internal.history_[0-9]+$'
+    """
+    with engine.db.transaction():
+        engine.maintain()
+        assert engine.select(held) == []
+
+
+@pytest.mark.direct
 def test_where_it_cannot_look_the_rest_is_done(engine: Engine, connect: Connect) -> None:
     """Somebody rewrites a table that says whether a day of history may go."""
     engine.maintain()
