@@ -8,20 +8,24 @@ set plan_cache_mode = force_custom_plan
 as $$
 -- What was changed since the call that gave this cursor (null: nothing yet), for those who cannot
 -- LISTEN to scheduler_changes: {"cursor": …, "changes": [{"kind": …, "id": …}], "all": …}. Where
--- "all" is true there were more than 1,000: everything may have changed.
+-- "all" is true there were more than 1,000, or the cursor is older than the day that is looked
+-- through: everything may have changed.
 --
--- A cursor is a snapshot. A change counts from its commit on, which may come long after the call:
--- whoever goes by times or numbers misses what is committed late. (But for a transaction that is
--- open for more than a day.)
+-- A cursor is a snapshot, and its time. A change counts from its commit on, which may come long
+-- after the call: whoever goes by times or numbers misses what is committed late. (But for a
+-- transaction that is open for more than a day.)
 -- Raises: 22023 for a wrong cursor.
 declare
     v_most constant integer := 1000;
-    v_yesterday constant timestamptz := scheduler.now() - interval '1 day';
+    v_now constant timestamptz := scheduler.now();
+    v_yesterday constant timestamptz := v_now - interval '1 day';
     v_since pg_snapshot;
+    v_asked_at timestamptz;  -- null in a cursor of an earlier release
     v_changes json[];
 begin
     begin
-        v_since := coalesce(cursor::pg_snapshot, pg_current_snapshot());
+        v_since := coalesce(split_part(cursor, '@', 1)::pg_snapshot, pg_current_snapshot());
+        v_asked_at := to_timestamp(nullif(split_part(cursor, '@', 2), '')::bigint);
     exception when data_exception then
         perform scheduler_internal.refuse_cursor(cursor, 'cursor');
     end;
@@ -35,8 +39,9 @@ begin
             limit v_most + 1
         ) x);
     return json_build_object(
-        'cursor', pg_current_snapshot(), 'changes', array_to_json(v_changes[:v_most]),
-        'all', cardinality(v_changes) > v_most);
+        'cursor', format('%s@%s', pg_current_snapshot(), floor(extract(epoch from v_now))),
+        'changes', array_to_json(v_changes[:v_most]),
+        'all', cardinality(v_changes) > v_most or (v_asked_at <= v_yesterday) is true);
 end;
 $$;
 

@@ -140,7 +140,20 @@ def test_of_too_many_changes_all_is_said(engine: Engine) -> None:
     assert (found["all"], len(found["changes"])) == (True, 1000)
 
 
-@pytest.mark.parametrize("cursor", ["", "x", "5:1:"])
+def test_after_more_than_a_day_all_is_said(engine: Engine) -> None:
+    """No more than a day of the audit log is looked through, so changes before that would be missed."""
+    cursor = read(engine, "changes_since")["cursor"]
+    engine.job_of()
+    engine.clock.advance(hours=24, seconds=-1)
+    found = read(engine, "changes_since", cursor=cursor)
+    assert (found["all"], len(found["changes"])) == (False, 1)
+    engine.clock.advance(seconds=1)
+    assert read(engine, "changes_since", cursor=cursor)["all"]
+    snapshot, _ = cursor.split("@")
+    assert not read(engine, "changes_since", cursor=snapshot)["all"]  # of an earlier release: it is young
+
+
+@pytest.mark.parametrize("cursor", ["", "x", "5:1:", "1:1:@x", "1:1:@99999999999999999"])
 def test_wrong_cursors(engine: Engine, cursor: str) -> None:
     with refused("22023", "^invalid cursor", argument="cursor"):
         read(engine, "changes_since", cursor=cursor)
