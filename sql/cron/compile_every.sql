@@ -11,8 +11,8 @@ as $$
 -- Raises: 22023.
 declare
     v_spec scheduler_internal.schedule_spec;
-    v_parts text[] := regexp_match(lower(every collate "C"),
-        E'^every[ \t]+(.*?)(?:[ \t]+from[ \t]+(.*))?$');
+    v_parts text[] := regexp_match(every collate "C",
+        E'(?i)^every[ \t]+(.*?)(?:[ \t]+from[ \t]+(.*))?$');
     v_step interval;
     v_months integer;
     v_days integer;
@@ -40,7 +40,7 @@ begin
     v_spec.flags := case when v_seconds > 0 then 32 else 64 end;
     v_spec.anchor := case
         when v_parts[2] is not null then
-            scheduler_internal.parse_anchor(schedule, v_parts[2], timezone)
+            scheduler_internal.parse_anchor(schedule, lower(v_parts[2]), timezone)
         -- Aligned: elapsed steps to the Unix epoch, calendar steps to its midnight in the zone.
         when v_seconds > 0 then timestamptz '1970-01-01 00:00+00'
         else timestamp '1970-01-01 00:00' at time zone timezone
