@@ -66,7 +66,10 @@ begin
             when v_time like '% of %' then v_time || ' of every hour'
             else v_time
         end;
-    elsif hour ~ '^[0-9,-]+$' then
+    elsif minute like '*%' and v_time ~ '(at|of) every [0-9]+[a-z]+ minute$' then
+        v_time := v_time || ' of the hour';  -- */45 is 09:00, 09:45, 10:00, not every 45 minutes
+    end if;
+    if hour ~ '^[0-9,-]+$' then
         return v_time || ' ' || scheduler_internal.join_words(array(
             select format('from %s:00 to %s:59', lpad(split_part(e, '-', 1), 2, '0'),
                 lpad(split_part(e, '-', case when e like '%-%' then 2 else 1 end), 2, '0'))

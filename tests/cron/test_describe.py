@@ -21,6 +21,8 @@ WORDS = {
     "*/7 * * * * *": "every minute at every 7th second",
     "H * * * * *": "every minute at a hashed second",
     "30 5 * * * *": "every hour at second 30 of minute 5",
+    "*/45 9-17 * * *": "at every 45th minute of the hour from 09:00 to 17:59 every day",
+    "*/20 */7 */5 * * *": "every 20 seconds of every 7th minute of the hour in every 5th hour",
     "0 */2 * * *": "every 2 hours",
     "30 */2 * * *": "every 2 hours at minute 30",
     "0 */5 * * *": "every 5 hours from 00:00 to 20:00",
