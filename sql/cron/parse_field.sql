@@ -22,6 +22,7 @@ declare
     v_from integer;
     v_to integer;
     v_step integer;
+    v_restart integer;
     v_values integer[] := '{}'::integer[];
 begin
     foreach v_entry in array regexp_split_to_array(entries, ',') loop
@@ -40,7 +41,8 @@ begin
                     else format('%s field: "%s" is not understood', field, v_entry)
                 end,
                 case when v_entry ~ '^/' then format('Write "*%s".', v_entry)
-                    when v_entry ~ '[?]' then 'Write "?" only as a whole day field.'
+                    when v_entry ~ '[?]' then
+                        'Write "?" only as a whole day field; of six fields the first is seconds.'
                     when v_entry ~ '^[+]' then
                         'Write "+" only as the first character of the day-of-week field.'
                 end);
@@ -65,13 +67,6 @@ begin
                     format('Write "%s-%s/%s".',
                         v_parts[2], greatest(v_star_high, v_from), v_parts[4]));
             end if;
-            if v_to < v_from then
-                perform scheduler_internal.refuse_schedule(
-                    schedule,
-                    format('%s field: the range "%s" runs backwards', field, v_entry),
-                    format('Write two ranges: "%s-%s,%s-%s".',
-                        v_parts[2], greatest(v_star_high, v_from), v_low, v_parts[3]));
-            end if;
         end if;
         v_step := coalesce(v_parts[4]::integer, 1);
         if v_step = 0 then
@@ -79,6 +74,21 @@ begin
                 schedule,
                 format('%s field: "%s" has a step of 0', field, v_entry),
                 'Write a step of 1 or more.');
+        elsif v_to < v_from then
+            -- Where the steps go on in the second range: 21-3/2 is 21-23/2,1-3/2.
+            v_restart := v_low + v_step - 1 - (v_star_high - v_from) % v_step;
+            perform scheduler_internal.refuse_schedule(
+                schedule,
+                format('%s field: the range "%s" runs backwards', field, v_entry),
+                replace(case
+                    when field = 'year' then format('Write "%s-%s/n".', v_parts[3], v_parts[2])
+                    when v_from = 7 and field = 'day-of-week' then
+                        format('Write "0-%s/n".', v_parts[3])
+                    when v_restart > v_to then
+                        format('Write "%s-%s/n".', v_parts[2], v_star_high)
+                    else format('Write two ranges: "%s-%s/n,%s-%s/n".', v_parts[2], v_star_high,
+                        v_restart, v_parts[3])
+                end, '/n', coalesce('/' || v_parts[4], '')));
         end if;
         v_values := v_values || array(select generate_series(v_from, v_to, v_step));
     end loop;

@@ -33,7 +33,12 @@ REFUSED = [
     ("0 0 0 * *", "day-of-month field: 0 is outside 1-31", ""),
     ("0 22-2 * * *", "hour field", '"22-23,0-2"'),
     ("0 0 * NOV-FEB *", "month field", '"NOV-12,1-FEB"'),
-    ("0 0 * * 7-3", "day-of-week field", '"7-7,0-3"'),
+    ("0 0 * * 7-3", "day-of-week field", '"0-3"'),
+    # A step goes on where the first range has ended.
+    ("0 21-3/2 * * *", "hour field", '"21-23/2,1-3/2"'),
+    ("0 0 * OCT-FEB/5 *", "month field", '"OCT-12/5"'),
+    ("0 0 0 1 1 * 2030-2026/2", "year field", '"2026-2030/2"'),
+    ("0 10 * * ? *", "month field", "first is seconds"),
     ("0 0 1,15W * *", "day-of-month field", ""),
     ("0 0 1-15W * *", "day-of-month field", ""),
     ("0 0 L-0 * *", "day-of-month field", ""),
