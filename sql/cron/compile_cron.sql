@@ -8,7 +8,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 -- Part of compile_schedule: five to seven cron fields or a nickname. schedule is the text as the
 -- user wrote it, for messages; cron is what is read.
--- Raises: 22023; a warning when Vixie cron would read the two day fields otherwise.
+-- Raises: 22023; a warning when Vixie cron or Quartz would read the day fields otherwise.
 declare
     v_spec scheduler_internal.schedule_spec;
     v_fields text[] := regexp_split_to_array(
@@ -59,8 +59,16 @@ begin
             detail = format('Vixie cron runs it only on days that match both day-of-month "%s"'
                 ' and day-of-week "%s", because one of them starts with "*".',
                 v_fields[4], v_fields[6]),
-            hint = format('Write "+%s" as day-of-week to ask for both, or a range such as "1-31/2"'
-                ' in place of the "*" to ask for either everywhere.', v_fields[6]);
+            hint = format('Write "+%s" as day-of-week to ask for both, or a range such as "%s"'
+                ' in place of the "*" to ask for either everywhere.', v_fields[6],
+                case when v_by_date like '*%' then '1-31/2' else '0-6/2' end);
+    end if;
+    if v_fields[4] = '?' and v_by_weekday ~ '(^|[,-])[0-9]' then
+        raise warning using
+            message = format('schedule "%s" counts weekdays from Sunday as 0', schedule),
+            detail = format('Quartz, which writes "?", counts from Sunday as 1: there "%s" is a day'
+                ' earlier.', v_fields[6]),
+            hint = 'Write names, such as MON-FRI or FRIL, which mean the same everywhere.';
     end if;
 
     v_spec.tod0 := scheduler_internal.lowest_bit(v_spec.hour) * 3600

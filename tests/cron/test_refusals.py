@@ -223,6 +223,20 @@ def test_refreshing_the_time_zones_brings_back_and_takes_away(db: Connection[Any
     assert db.execute("select name from scheduler_internal.time_zones order by name").fetchall() == known
 
 
+def warnings_of(cron: Connection[Any], schedule: str) -> list[tuple[str | None, ...]]:
+    warnings: list[tuple[str | None, ...]] = []
+
+    def keep(diag: psycopg.errors.Diagnostic) -> None:
+        warnings.append((diag.severity, diag.message_primary, diag.message_detail, diag.message_hint))
+
+    cron.add_notice_handler(keep)
+    try:
+        cron.execute("select scheduler_internal.compile_schedule(%s)", [schedule])
+    finally:
+        cron.remove_notice_handler(keep)
+    return warnings
+
+
 @pytest.mark.parametrize(
     ("schedule", "is_ambiguous"),
     [
@@ -238,19 +252,36 @@ def test_refreshing_the_time_zones_brings_back_and_takes_away(db: Connection[Any
 def test_days_that_vixie_cron_reads_otherwise_are_warned_of(
     cron: Connection[Any], schedule: str, is_ambiguous: bool
 ) -> None:
-    warnings: list[tuple[str | None, ...]] = []
-
-    def keep(diag: psycopg.errors.Diagnostic) -> None:
-        warnings.append((diag.severity, diag.message_primary, diag.message_detail, diag.message_hint))
-
-    cron.add_notice_handler(keep)
-    try:
-        cron.execute("select scheduler_internal.compile_schedule(%s)", [schedule])
-    finally:
-        cron.remove_notice_handler(keep)
+    warnings = warnings_of(cron, schedule)
     assert len(warnings) == is_ambiguous
     for severity, message, detail, hint in warnings:
         assert severity == "WARNING"
         assert message == f'schedule "{schedule}" runs on days that match either day field'
         assert "match both" in (detail or "")
         assert "+" in (hint or "")
+        star = "1-31/2" if schedule.startswith("0 0 *") else "0-6/2"
+        assert f'such as "{star}" in place of the "*"' in (hint or "")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "means_another_day"),
+    [
+        ("0 0 12 ? * 2", True),
+        ("0 0 12 ? * MON,5L", True),
+        ("0 0 12 ? * 2-6", True),
+        ("0 0 12 ? * MON-FRI", False),
+        ("0 0 12 ? * MON#2", False),
+        ("0 0 12 * * 2", False),
+        ("0 0 12 1 * ?", False),
+    ],
+)
+def test_days_that_quartz_counts_otherwise_are_warned_of(
+    cron: Connection[Any], schedule: str, means_another_day: bool
+) -> None:
+    warnings = warnings_of(cron, schedule)
+    assert len(warnings) == means_another_day
+    for severity, message, detail, hint in warnings:
+        assert severity == "WARNING"
+        assert message == f'schedule "{schedule}" counts weekdays from Sunday as 0'
+        assert "Sunday as 1" in (detail or "")
+        assert "MON-FRI" in (hint or "")
