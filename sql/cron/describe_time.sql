@@ -11,6 +11,7 @@ declare
     v_first integer;
     v_last integer;
     v_step integer;
+    v_second text;
     v_time text;
 begin
     -- A few times of day are written out.
@@ -52,17 +53,18 @@ begin
 
     v_time := scheduler_internal.describe_part('minute', minute);
     if second !~ '^0+$' then
-        v_time := scheduler_internal.describe_part('second', second)
-            || case
-                when minute = '*' then ''
-                when v_time like 'at %' then ' of ' || substr(v_time, 4)
-                else ' in ' || scheduler_internal.describe_entries('minute', minute)
-            end;
+        v_second := scheduler_internal.describe_part('second', second);
+        v_time := case
+            when minute <> '*' and v_time like 'at %' then v_second || ' of ' || substr(v_time, 4)
+            when minute <> '*' then
+                v_second || ' in ' || scheduler_internal.describe_entries('minute', minute)
+            when v_second like 'at %' then 'every minute ' || v_second
+            else v_second
+        end;
     end if;
     if hour = '*' then
         return case
-            when v_time like 'at %'
-            then case minute when '*' then 'every minute ' else 'every hour ' end || v_time
+            when v_time like 'at %' then 'every hour ' || v_time
             when v_time like '% of %' then v_time || ' of every hour'
             else v_time
         end;

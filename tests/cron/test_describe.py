@@ -93,7 +93,8 @@ WORDS = {
     "H 2 * * *": "at a hashed minute from 02:00 to 02:59 every day",
     "H(0-29)/10 * * * *": "every hour at every 10th minute from 0 to 29 with a hashed start",
     "5 0 * * * *": "every hour at second 5 of minute 0",
-    "0,30 * 9 * * *": "at seconds 0 and 30 from 09:00 to 09:59 every day",
+    "0,30 * 9 * * *": "every minute at seconds 0 and 30 from 09:00 to 09:59",
+    "59 * */2 * * *": "every minute at second 59 in every 2nd hour",
     "10-20 */7 * * * *": "every hour at seconds 10 to 20 of every 7th minute",
     "0 0 1W 1,FEB +MON-WED": (
         "at 00:00 on the working day nearest the 1st of January and February, only if it is "
