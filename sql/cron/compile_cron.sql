@@ -17,9 +17,18 @@ declare
     v_by_weekday text;
     v_is_both boolean;
 begin
-    if cardinality(v_fields) not between 5 and 7 then
+    if cron ~* '^(CRON_)?TZ=' then
+        perform scheduler_internal.refuse_schedule(schedule, 'A time zone is no part of it.',
+            'Give the zone by itself, as timezone: Europe/Berlin.');
+    elsif cardinality(v_fields) not between 5 and 7 then
         perform scheduler_internal.refuse_schedule(
-            schedule, format('It has %s field(s).', cardinality(v_fields)));
+            schedule, format('It has %s field(s).', cardinality(v_fields)),
+            case  -- as pg_cron and systemd have it
+                when cron ~ E'^[0-9]+[ \t]+(second|minute|hour|day|week|month|year)s?$'
+                then format('Write "every %s".', cron)
+                when cron ~ '^(hourly|daily|weekly|monthly|yearly)$'
+                then format('Write "@%s".', cron)
+            end);
     elsif cardinality(v_fields) = 5 then
         v_fields := array_prepend('0', v_fields);
     end if;
