@@ -24,6 +24,7 @@ def checks(engine: Engine) -> dict[str, Row]:
 
 def test_all_is_well(engine: Engine) -> None:
     engine.maintain()
+    engine.reap()
     engine.worker()
     assert {row["status"] for row in checks(engine).values()} == {"ok"}
 
@@ -31,14 +32,29 @@ def test_all_is_well(engine: Engine) -> None:
 def test_late_fires(engine: Engine) -> None:
     engine.job_of("0 * * * *")
     engine.clock.advance(hours=1, seconds=5)
+    engine.reap()
     assert checks(engine)["ticker"]["status"] == "ok"
     engine.clock.advance(seconds=1)
     assert checks(engine)["ticker"]["status"] == "warn"
     engine.clock.advance(seconds=30)
+    engine.reap()
     late = checks(engine)["ticker"]
     assert (late["status"], late["detail"]) == ("fail", "1 shards have late fires, the latest by 00:00:36")
     engine.rows("tick")
     assert checks(engine)["ticker"]["status"] == "ok"
+
+
+def test_no_ticker_although_nothing_is_due(engine: Engine) -> None:
+    never = checks(engine)["ticker"]
+    assert (never["status"], never["detail"]) == ("warn", "no fire is late, but no ticker has ever come by")
+    engine.reap()
+    engine.clock.advance(seconds=15)
+    assert checks(engine)["ticker"]["status"] == "ok"
+    engine.clock.advance(hours=2)
+    gone = checks(engine)["ticker"]
+    assert gone["status"] == "warn"
+    assert gone["detail"] == "no fire is late, but no ticker has come by for 02:00:15"
+    assert gone["hint"].startswith("Start a ticker")
 
 
 def test_workers_that_died(engine: Engine) -> None:
