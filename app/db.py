@@ -26,6 +26,38 @@ SCHEMA_ERRORS = (
     errors.UndefinedColumn,
 )
 
+READ_ONLY_FIX = (
+    "name the primary, no standby, in the connection string; if it is the primary, find out who set "
+    "default_transaction_read_only (providers do when the disk is full)"
+)
+
+# What a server, or PgBouncer before it, says when it does not serve us -> the fix. (workers/database.py
+# has the same for tickers and workers.)
+FIXES = (
+    (
+        "password authentication failed|no password supplied",
+        "correct user and password in the connection string",
+    ),
+    (
+        # PgBouncer says this of an unknown user, too.
+        "SASL authentication failed",
+        "correct user and password in the connection string; PgBouncer's userlist.txt must have the login",
+    ),
+    (
+        "no such database",
+        "correct the database's name in the connection string, or add it to pgbouncer.ini",
+    ),
+    (
+        'database "[^"]*" does not exist',
+        "create it (createdb), or correct the database's name in the connection string",
+    ),
+    ("does not exist$", "create the role, or correct the user in the connection string"),
+    (
+        "server login has been failing|query_wait_timeout",
+        "PgBouncer answers, but has no connection to the database for us; its log says why",
+    ),
+)
+
 
 class NoDatabaseError(Exception):
     """No database is given and the local one does not run; the message names the fix."""
@@ -74,9 +106,17 @@ def describe_error(error: psycopg.Error) -> str:
             f"{diag.message_primary}: the database's schema is older than this pgtick: run `pgtick migrate`"
         )
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return f"{diag.message_primary}: name the primary, no standby, in the connection string"
+        return f"{diag.message_primary}: {READ_ONLY_FIX}"
+    if isinstance(error, errors.InsufficientPrivilege) and "denied" in diag.message_primary:
+        return f"{diag.message_primary}: the login lacks a role for it, see deploy/README.md"
+    if (error.sqlstate or "").startswith("08") and (fix := _fix(diag.message_primary)):  # of a pooler
+        return f"{diag.message_primary}: {fix}"
     parts = [diag.message_primary, diag.message_detail, diag.message_hint]
     return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
+
+
+def _fix(reason: str) -> str | None:
+    return next((fix for pattern, fix in FIXES if re.search(pattern, reason)), None)
 
 
 def _describe_lost_connection(text: str) -> str:
@@ -85,16 +125,8 @@ def _describe_lost_connection(text: str) -> str:
     if found := re.search(r'server at "([^"]+)"(?: \([^)]*\))?, port (\d+)', line):
         where = f" at {found[1]}:{found[2]}"
     if found := re.search(r"FATAL: +(.+)$", line):
-        reason = found[1]
-        if "password authentication failed" in reason or "no password supplied" in reason:
-            fix = "correct user and password in the connection string"
-        elif re.search(r'database "[^"]*" does not exist', reason):
-            fix = "create it (createdb), or correct the database's name in the connection string"
-        elif "does not exist" in reason:
-            fix = "create the role, or correct the user in the connection string"
-        else:
-            fix = "see the server's log"
-        return f"the database{where} refused the connection: {reason}: {fix}"
+        fix = _fix(found[1]) or "see the server's log"
+        return f"the database{where} refused the connection: {found[1]}: {fix}"
     if found := re.search(
         r"(?:failed: |connection )(Connection refused|timeout expired|No route to host)", line
     ):

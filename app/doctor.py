@@ -20,7 +20,14 @@ from psycopg.rows import dict_row
 
 from app import localdb
 from app.binaries import ClusterError, find_binaries
-from app.db import NoDatabaseError, connect, describe_error, direct_conninfo, write_conninfo
+from app.db import (
+    READ_ONLY_FIX,
+    NoDatabaseError,
+    connect,
+    describe_error,
+    direct_conninfo,
+    write_conninfo,
+)
 from app.settings import Settings, SettingsError
 
 OLDEST_SERVER = 15_00_00
@@ -124,11 +131,16 @@ def _check_connection(
 
 def _check_server(check: str, conn: Connection[Any]) -> Iterator[Finding]:
     began = datetime.now(UTC)
-    row = conn.execute("select clock_timestamp(), pg_is_in_recovery(), pg_backend_pid()").fetchone()
+    row = conn.execute(
+        """
+        select clock_timestamp(), pg_is_in_recovery(), pg_backend_pid(),
+            current_setting('transaction_read_only') = 'on'
+        """
+    ).fetchone()
     took = (datetime.now(UTC) - began).total_seconds()
     if row is None:
         raise AssertionError("a select without a from gives one row")
-    now, in_recovery, pid = row
+    now, in_recovery, pid, read_only = row
     pooled = ", through a pooler" if pid != conn.info.backend_pid else ""
     version = conn.info.server_version
     detail = (
@@ -141,6 +153,8 @@ def _check_server(check: str, conn: Connection[Any]) -> Iterator[Finding]:
         yield Finding(
             check, "fail", f"{detail}, a replica", "DB_WRITE_CONNECTION_STRING must name the primary"
         )
+    elif read_only:
+        yield Finding(check, "fail", f"{detail}, takes no writes", READ_ONLY_FIX)
     elif took > SLOW_ROUND_TRIP_SECONDS:
         yield Finding(check, "warn", detail, "run tickers and workers nearer to the database")
     else:
@@ -256,6 +270,10 @@ def _check_health() -> Iterator[Finding]:
             rows = cursor.execute(
                 "select check_name, status, detail, hint from scheduler.health()"
             ).fetchall()
+    except psycopg.errors.InsufficientPrivilege as error:
+        reason, _, fix = describe_error(error).partition(": ")
+        yield Finding("health", "fail", reason, fix)
+        return
     except (NoDatabaseError, ClusterError, psycopg.Error):
         return  # the schema's and the connection's findings have told why
     for row in rows:

@@ -15,8 +15,9 @@ from typing import Any, NoReturn
 import click
 import psycopg
 
-from workers.database import describe
+from workers.database import advise, describe
 from workers.executors.children import ChildDiedError
+from workers.executors.sql import SqlLoginError
 from workers.logs import configure_logs
 from workers.metrics import serve_metrics
 from workers.registry import Handler, HandlerError, load_handlers
@@ -100,16 +101,24 @@ def _run(settings: Settings, work: Main) -> None:
     configure_logs(settings.log_format, node_id=settings.node_id, level=settings.log_level)
     try:
         if settings.metrics_port is not None:
-            serve_metrics(settings.metrics_port, node_id=settings.node_id)
+            _serve_metrics(settings.metrics_port, node_id=settings.node_id)
         _run_loop(_until_signalled(work))
     except (psycopg.errors.UndefinedFunction, psycopg.errors.InvalidSchemaName) as error:
         _fail(f"{describe(error)}: this database has no pgtick or an old one; run `pgtick migrate`")
     except psycopg.Error as error:
-        _fail(f"cannot use the database: {describe(error)}")
-    except (SettingsError, ChildDiedError) as error:
+        reason = advise(error, variable="DB_WRITE_CONNECTION_STRING", role="scheduler_worker")
+        _fail(f"cannot use the database: {reason}")
+    except (SettingsError, ChildDiedError, SqlLoginError) as error:
         _fail(str(error))
     except OSError as error:
         _fail(f"cannot start: {error}")
+
+
+def _serve_metrics(port: int, *, node_id: str) -> None:
+    try:
+        serve_metrics(port, node_id=node_id)
+    except OSError as error:
+        _fail(f"cannot listen on port {port} (PGTICK_METRICS_PORT), one for each process: {error.strerror}")
 
 
 async def _until_signalled(work: Main) -> None:

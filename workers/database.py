@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -30,6 +31,31 @@ KEEPALIVE: dict[str, Any] = {
 # Classes of SQLSTATE: connection, transaction state, authorization, rollback, resources, locks, an operator's
 # doing, the system.
 PASSING = frozenset(("08", "25", "28", "40", "53", "55", "57", "58"))
+
+
+# What a server, or PgBouncer before it, says when it does not serve us -> the fix. (app/db.py has the same
+# for the command line.)
+FIXES = (
+    ("password authentication failed|no password supplied", "correct user and password in {variable}"),
+    (
+        # PgBouncer says this of an unknown user, too.
+        "SASL authentication failed",
+        "correct user and password in {variable}; PgBouncer's userlist.txt must have the login",
+    ),
+    ("no such database", "correct the database's name in {variable}, or add it to pgbouncer.ini"),
+    ('database "[^"]*" does not exist', "create it, or correct its name in {variable}"),
+    ('role "[^"]*" does not exist', "create the role, or correct the user in {variable}"),
+    (
+        "server login has been failing|query_wait_timeout",
+        "PgBouncer answers, but has no connection to the database for us; its log says why",
+    ),
+    (
+        "Connection refused|timeout expired|No route to host",
+        "start it, or correct host and port in {variable}",
+    ),
+    ("resolve host|translate host", "correct the host in {variable}"),
+    ("permission denied", "grant {role} to the login of {variable}, or name another one"),
+)
 
 
 class Connection(psycopg.AsyncConnection[Any]):
@@ -141,3 +167,10 @@ def describe(error: BaseException) -> str:
     if parts[0] is None:
         parts = [str(error) or type(error).__name__]
     return "; ".join(" ".join(part.split()) for part in parts if part)
+
+
+def advise(error: psycopg.Error, *, variable: str, role: str) -> str:
+    """Say why a process cannot begin, and the fix, in one line; the variable is the one that leads there."""
+    reason = describe(error)
+    fix = next((fix for pattern, fix in FIXES if re.search(pattern, reason)), None)
+    return f"{reason}: {fix.format(variable=variable, role=role)}" if fix else reason

@@ -39,8 +39,12 @@ class StopOrder(NamedTuple):
 
 
 async def check(conn: Connection) -> None:
-    """Raise where this database is not ours, too old or closed to this login."""
-    await conn.execute("select scheduler.now()")
+    """Raise where this database is not ours, too old or closed to this login.
+
+    By a function that only tickers and workers may call: now() answers the API's login, too, whose calls
+    would then be refused for ever.
+    """
+    await conn.execute("select from scheduler.due_shards()")
 
 
 async def due_shards(conn: Connection) -> list[DueShard]:
@@ -354,16 +358,24 @@ async def finish_sql_job(conn: Connection, execution: Execution, *, result: str)
     return bool(row and row[0])
 
 
-async def sees_private_tables(conn: Connection) -> bool:
-    """Whether this login could read or change the scheduler's own tables, as no SQL job's may."""
+async def rights_of_sql_jobs(conn: Connection) -> tuple[bool, bool]:
+    """Whether this login may say that a SQL job has ended; and whether it could read or change the
+    scheduler's own tables, as no SQL job's may.
+    """
     cursor = await conn.execute(
         """
-        select pg_catalog.has_schema_privilege(oid, 'usage') from pg_catalog.pg_namespace
-        where nspname = 'scheduler_internal'
+        select coalesce(pg_catalog.has_function_privilege(p.oid, 'execute')
+                            and pg_catalog.has_schema_privilege(p.pronamespace, 'usage'), true),
+               coalesce(pg_catalog.has_schema_privilege(i.oid, 'usage'), false)
+        from (values (1)) one
+        left join pg_catalog.pg_namespace i on i.nspname = 'scheduler_internal'
+        left join pg_catalog.pg_namespace n on n.nspname = 'scheduler'
+        left join pg_catalog.pg_proc p on p.pronamespace = n.oid and p.proname = 'finish_sql_job'
         """
     )
     row = await cursor.fetchone()
-    return bool(row and row[0])
+    assert row is not None  # noqa: S101 - one row by construction
+    return row[0], row[1]
 
 
 async def cancel_statement(conn: Connection, transaction: Transaction) -> None:

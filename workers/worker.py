@@ -131,8 +131,8 @@ class Worker:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then leave in order; raises where the worker cannot work at all."""
         try:
-            await self._start_executors()
             await self._check_database()
+            await self._start_executors()
             await self._warm_up()
             heartbeat = self._start_heartbeat()
             tasks = [

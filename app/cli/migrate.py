@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from psycopg.errors import InsufficientPrivilege
 
 
 @click.command()
@@ -22,6 +23,10 @@ def migrate(*, check: bool, sql: bool) -> None:
         names = runner.pending(conninfo) if check else runner.migrate(conninfo)
     except runner.MigrationError as error:
         raise click.ClickException(str(error)) from error
+    except InsufficientPrivilege as error:
+        raise click.ClickException(
+            f"{error.diag.message_primary}: name the login that migrates in DB_DIRECT_CONNECTION_STRING"
+        ) from error
     for name in names:
         click.echo(f"{'pending' if check else 'applied'}  {name}")
     if not names:

@@ -42,6 +42,56 @@ def test_wrong_password(database: Database) -> None:
     assert "correct user and password" in line
 
 
+def test_wrong_password_at_a_pooler(database: Database) -> None:
+    if database.pooler is None:
+        pytest.skip("needs PgBouncer")
+    for command in (["jobs", "list"], ["ticker"], ["worker"]):
+        line = error_line(pgtick(*command, DB_WRITE_CONNECTION_STRING=f"{database.dsn()} password=wrong"))
+        assert "SASL authentication failed: correct user and password in " in line
+        assert "userlist.txt" in line
+
+
+def test_processes_that_cannot_start_name_the_fix(database: Database) -> None:
+    dsn = database.dsn(user="pgtick_worker", direct=True)
+    for command in ("ticker", "worker"):
+        line = error_line(pgtick(command, DB_WRITE_CONNECTION_STRING=f"{dsn} password=wrong"))
+        assert line.endswith(": correct user and password in DB_WRITE_CONNECTION_STRING")
+        line = error_line(pgtick(command, DB_WRITE_CONNECTION_STRING="host=127.0.0.1 port=1"))
+        assert line.endswith(": start it, or correct host and port in DB_WRITE_CONNECTION_STRING")
+        line = error_line(
+            pgtick(command, DB_WRITE_CONNECTION_STRING=database.dsn(user="pgtick_api", direct=True))
+        )
+        assert "permission denied for function due_shards: grant scheduler_worker to the login of " in line
+        with socket.socket() as other:
+            other.bind(("0.0.0.0", 0))  # noqa: S104 - as /metrics listens
+            other.listen()
+            port = str(other.getsockname()[1])
+            line = error_line(pgtick(command, DB_WRITE_CONNECTION_STRING=dsn, PGTICK_METRICS_PORT=port))
+        assert f"cannot listen on port {port} (PGTICK_METRICS_PORT)" in line
+
+
+def test_a_worker_whose_sql_jobs_could_not_end(database: Database) -> None:
+    dsn = database.dsn(user="pgtick_worker", direct=True)
+    for sql, fix in (
+        (f"{database.dsn(user='pgtick_sql', direct=True)} password=wrong", "correct user and password in "),
+        (dsn, "may not finish SQL jobs: use a member of scheduler_sql only"),
+    ):
+        done = pgtick("worker", DB_WRITE_CONNECTION_STRING=dsn, PGTICK_SQL_CONNECTION_STRING=sql)
+        line = error_line(done)
+        assert fix in line
+        assert "PGTICK_SQL_CONNECTION_STRING" in line
+
+
+def test_a_login_without_a_role(database: Database) -> None:
+    dsn = database.dsn(user="pgtick_sql", direct=True)
+    for command in (["jobs", "list"], ["keys", "list"], ["executions", "list"]):
+        line = error_line(pgtick(*command, DB_WRITE_CONNECTION_STRING=dsn))
+        assert "the login lacks a role for it, see deploy/README.md" in line
+    line = error_line(pgtick("migrate", "--check", DB_WRITE_CONNECTION_STRING=dsn))
+    assert line.endswith("name the login that migrates in DB_DIRECT_CONNECTION_STRING")
+    assert error_line(pgtick("doctor", DB_WRITE_CONNECTION_STRING=dsn)) == "pgtick: bad: health"
+
+
 def test_missing_database(database: Database) -> None:
     conninfo = f"{database.dsn(direct=True)} dbname=not_there"
     line = error_line(pgtick("jobs", "list", DB_WRITE_CONNECTION_STRING=conninfo))
@@ -213,6 +263,15 @@ def test_doctor_finds_what_is_bad(empty_database: Database) -> None:
     checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["schema"]["fix"] == "run `pgtick migrate`"
     assert checks["replica 1"]["fix"] == "start it, or correct host and port in the connection string"
+
+
+def test_doctor_finds_a_primary_that_takes_no_writes(database: Database) -> None:
+    dsn = f"{database.dsn(direct=True)} options='-c default_transaction_read_only=on'"
+    done = pgtick("doctor", "-o", "json", DB_WRITE_CONNECTION_STRING=dsn)
+    (check,) = (each for each in json.loads(done.stdout)["checks"] if each["check"] == "database")
+    assert check["status"] == "fail"
+    assert check["detail"].endswith(", takes no writes")
+    assert "default_transaction_read_only" in check["fix"]
 
 
 def test_doctor_finds_settings_that_are_refused(database: Database) -> None:

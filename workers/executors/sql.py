@@ -19,12 +19,22 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from workers import queries
-from workers.database import CONNECT_SECONDS, KEEPALIVE, Connection, abort, connect, deadline, describe
+from workers.database import (
+    CONNECT_SECONDS,
+    KEEPALIVE,
+    Connection,
+    abort,
+    advise,
+    connect,
+    deadline,
+    describe,
+)
 from workers.documents import to_json
 from workers.executions import Execution, Outcome, Run, failed
 from workers.executors.statement import CopyRefusedError, execute
 from workers.settings import Settings
 
+VARIABLE = "PGTICK_SQL_CONNECTION_STRING"
 MAX_CONNECTIONS = 50
 """Of a worker, whatever it runs at a time: a pooler's places are few (2,000), its servers fewer (25)."""
 POOL_SECONDS = 5.0
@@ -36,6 +46,10 @@ QUEUE_SECONDS = 0.2
 SERVER_TIMER_DELAY = timedelta(seconds=1)
 
 _log = structlog.get_logger("sql")
+
+
+class SqlLoginError(Exception):
+    """The login of PGTICK_SQL_CONNECTION_STRING cannot run SQL jobs; the message names the fix."""
 
 
 class _StaleError(Exception):
@@ -88,14 +102,24 @@ class SqlExecutor:
         return now >= self._unavailable_until and now - queued_since < QUEUE_SECONDS
 
     async def start(self) -> None:
-        """Open the pool; raises psycopg.Error when the login does not work or has too many rights."""
-        conn = await connect(self._conninfo, application_name=self._application_name)
-        async with conn:
-            if await queries.sees_private_tables(conn):
-                raise psycopg.errors.InsufficientPrivilege(
-                    "the login of PGTICK_SQL_CONNECTION_STRING has rights in the schema scheduler_internal, "
-                    "so that every SQL job would have them: use a member of scheduler_sql only"
-                )
+        """Open the pool; raises SqlLoginError when the login does not work, or has the wrong rights."""
+        try:
+            conn = await connect(self._conninfo, application_name=self._application_name)
+            async with conn:
+                may_finish, sees_private_tables = await queries.rights_of_sql_jobs(conn)
+        except psycopg.Error as error:
+            reason = advise(error, variable=VARIABLE, role="scheduler_sql")
+            raise SqlLoginError(f"cannot run SQL jobs: {reason}") from error
+        if sees_private_tables:
+            raise SqlLoginError(
+                f"the login of {VARIABLE} has rights in the schema scheduler_internal, "
+                "so that every SQL job would have them: use a member of scheduler_sql only"
+            )
+        # Else each job would do its work, fail to say so, and be undone.
+        if not may_finish:
+            raise SqlLoginError(
+                f"the login of {VARIABLE} may not finish SQL jobs: use a member of scheduler_sql only"
+            )
         await self._pool.open()
 
     async def close(self) -> None:
