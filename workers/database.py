@@ -47,7 +47,7 @@ FIXES = (
     ('role "[^"]*" does not exist', "create the role, or correct the user in {variable}"),
     (
         "server login has been failing|query_wait_timeout",
-        "PgBouncer answers, but has no connection to the database for us; its log says why",
+        "PgBouncer answers, but had no connection to the database for us; try again, else see its log",
     ),
     (
         "Connection refused|timeout expired|No route to host",

@@ -11,7 +11,7 @@ from msgspec import Meta
 from psycopg_pool import PoolClosed, PoolTimeout, TooManyRequests
 
 from app.api.context import context_of
-from app.api.pools import DeadlineExceededError
+from app.api.pools import DeadlineExceededError, UnreachableError
 from app.api.problems import KINDS
 
 MEDIA_TYPE = b"application/problem+json"
@@ -101,8 +101,10 @@ def unavailable(detail: str, *, slug: str = "database-unavailable", sqlstate: st
 
 def problem_of(error: Exception) -> Problem:
     """Returns the problem that an error of the database is."""
+    if isinstance(error, UnreachableError):
+        return unavailable("the database cannot be reached, or takes no new connections")
     if isinstance(error, (PoolTimeout, PoolClosed, TooManyRequests)):
-        detail = "no connection to the database: all are in use, or it takes no new ones"
+        detail = "no connection to the database: all are in use"
         return unavailable(detail, slug="database-busy")
     if not isinstance(error, psycopg.Error):
         return Problem(500, "internal-error", "something went wrong here; the log knows it by its request id")

@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncClientCursor, AsyncConnection
-from psycopg_pool import AsyncConnectionPool
+from psycopg_pool import AsyncConnectionPool, PoolTimeout, TooManyRequests
 
 CONNECT_SECONDS = 3
 CHECKOUT_SECONDS = 2.0
@@ -34,6 +34,10 @@ class Connection(AsyncConnection[Any]):
 
 class DeadlineExceededError(psycopg.OperationalError):
     """The call did not end in time; its connection was cut."""
+
+
+class UnreachableError(PoolTimeout):
+    """No connection is to be had, although the pool may have more: nobody answers, or nobody takes us."""
 
 
 def make_pool(conninfo: str, *, name: str, size: int, node_id: str) -> AsyncConnectionPool[Connection]:
@@ -84,11 +88,22 @@ async def lent(pool: AsyncConnectionPool[Connection], *, seconds: float) -> Asyn
     When the time is up the line is cut: a frozen server answers no cancellation, and a call that is cancelled
     may wait for one. Raises DeadlineExceededError then.
     """
-    async with pool.connection() as conn:
-        with deadline(conn, seconds=seconds):
-            yield conn
-        if conn.is_cut:  # beside an answer that had come already
-            await conn.close()
+    try:
+        async with pool.connection() as conn:
+            with deadline(conn, seconds=seconds):
+                yield conn
+            if conn.is_cut:  # beside an answer that had come already
+                await conn.close()
+    except (PoolTimeout, TooManyRequests) as error:
+        if is_exhausted(pool):
+            raise
+        raise UnreachableError(str(error)) from None
+
+
+def is_exhausted(pool: AsyncConnectionPool[Connection]) -> bool:
+    """Tells whether a pool has all the connections that it may have."""
+    stats = pool.get_stats()
+    return stats["pool_size"] >= stats["pool_max"]
 
 
 @contextlib.contextmanager

@@ -131,13 +131,13 @@ KINDS: dict[str, Kind] = {
     "database-unavailable": Kind(
         503,
         "The database is away",
-        "No database answers. Nothing was lost; send it again after `Retry-After`.",
+        "No database answers, or none that takes us. Nothing was lost; send it again after `Retry-After`; "
+        "`/health` tells whether the database is up.",
     ),
     "database-busy": Kind(
         503,
         "The database is busy",
-        "All connections are in use, or no new ones are taken, or somebody holds a lock. Send it again after "
-        "`Retry-After`; `/health` tells whether the database is up.",
+        "All connections are in use, or somebody holds a lock. Send it again after `Retry-After`.",
     ),
     "database-too-slow": Kind(
         503, "It took too long", "The database did not finish in time. Ask for less, or send it again later."

@@ -18,7 +18,7 @@ import structlog
 from psycopg.errors import QueryCanceled
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout, TooManyRequests
 
-from app.api.pools import Connection, DeadlineExceededError, deadline, lent
+from app.api.pools import Connection, DeadlineExceededError, deadline, is_exhausted, lent
 from app.api.queries import LSN
 
 READ_SECONDS = 3.0
@@ -156,16 +156,11 @@ class Source:
 
     def failed(self, error: BaseException) -> None:
         """Notes that it did not answer; told once."""
-        if isinstance(error, FULL) and self._is_exhausted():
+        if isinstance(error, FULL) and is_exhausted(self.pool):
             return
         if self.status != "down":
             _log.warning("passed over until it answers again", source=self.name, error=_line(error))
         self.status = "down"
-
-    def _is_exhausted(self) -> bool:
-        """Tells whether the pool has all the connections that it may have, and more are asked for."""
-        stats = self.pool.get_stats()
-        return stats["pool_size"] >= stats["pool_max"]
 
     def answered(self) -> None:
         """Notes that it answers."""

@@ -86,6 +86,7 @@ def test_a_database_that_comes_later(
             assert answer.status_code == 503
             assert answer.headers["content-type"] == "application/problem+json"
             assert int(answer.headers["retry-after"]) > 0
+            assert answer.json()["type"] == "/problems/database-unavailable"  # away, not busy
     finally:
         topology.primary.start()
     assert seconds_until(lambda: caller.read().status_code == 200) < SOON_SECONDS

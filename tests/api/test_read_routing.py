@@ -295,8 +295,9 @@ async def test_a_pool_that_is_all_in_use_says_nothing_about_its_source(settings:
         await until(lambda: primary.status == "up")
         for _ in range(settings.pool_size):
             await stack.enter_async_context(lent(primary.pool, seconds=30))
-        with pytest.raises(psycopg_pool.PoolTimeout):
+        with pytest.raises(psycopg_pool.PoolTimeout) as error:
             await database.router.read(b"select 'x'", {}, floor=0)
+        assert problem_of(error.value).slug == "database-busy"
         assert primary.status == "up"
         assert primary.silent_seconds < WATCH_SECONDS + WATCH_CALL_SECONDS
 
