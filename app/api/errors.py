@@ -117,6 +117,8 @@ def problem_of(error: Exception) -> Problem:
         return unavailable("the database cannot be reached")
     status, slug = find_status(sqlstate)
     diag = error.diag
+    if sqlstate == "42501" and diag.message_hint is None:  # of our login; what a key lacks has a hint
+        status, slug = 500, "internal-error"
     if status == 500:
         return Problem(500, slug, "the database refused what we asked; the log knows it by its request id")
     if status == 503:

@@ -21,8 +21,10 @@ State = Literal["current", "newer", "old", "unknown"]
 
 CALL_SECONDS = 1.0
 VERSION = Read("schema_version", returns_row=True)
-# No such function, table or schema; or no right to it, which comes with the same migration.
+# No such function, table or schema.
 REFUSALS = ("42", "3F")
+OLD = "the database is not migrated to what this version needs: run `pgtick migrate`"
+NO_ROLE = "grant scheduler_client and scheduler_reader to the login of DB_WRITE_CONNECTION_STRING"
 
 _log = structlog.get_logger("schema")
 
@@ -46,6 +48,7 @@ class Schema:
         self._wanted = schema_digest()
         self._look = Once(self._ask, seconds=1.0)
         self.state: State = "unknown"
+        self._told = ""
 
     @property
     def is_fit(self) -> bool:
@@ -57,18 +60,24 @@ class Schema:
         return self.is_fit or await self._look.get()
 
     async def _ask(self) -> bool:
-        before = self.state
+        fault = ""
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 text, _ = await self._database.router.read_newest(VERSION.text(), {})
         except (*FAILURES, TimeoutError):
             return False  # nothing new is known
+        except psycopg.errors.InsufficientPrivilege as error:  # rights come with the same migration
+            self.state = "unknown"
+            fault = f"{error.diag.message_primary}: {NO_ROLE}"
         except psycopg.Error as error:
             self.state = "old" if (error.sqlstate or "")[:2] in REFUSALS else "unknown"
         else:
             self.state = self._judge(msgspec.json.decode(text or "", type=_Row))
-        if self.state == "old" and before != "old":
-            _log.error("the database is not migrated to what this version needs: run `pgtick migrate`")
+        if self.state == "old":
+            fault = OLD
+        if fault and fault != self._told:
+            _log.error(fault)
+        self._told = fault
         return self.is_fit
 
     def _judge(self, row: _Row) -> State:

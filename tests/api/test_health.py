@@ -14,6 +14,7 @@ from app.api import health
 from app.api.config import ApiSettings
 from migrations.files import SQL
 from migrations.repeatable import checksum_of
+from tests.conftest import Database
 from tests.support.api import RunningApi
 from tests.support.health import be_at_work, reasons, report
 from tests.support.program import free_port, wait_until
@@ -80,6 +81,21 @@ def test_a_database_without_it(api_settings: ApiSettings, db: Connection) -> Non
         assert reasons(client) == ["schema"]
         found = report(client)
         assert (found.status, found.services.ticker.status) == ("down", "unknown")
+
+
+def test_a_login_without_its_roles(database: Database, api_settings: ApiSettings) -> None:
+    """No migration mends it, and no other key."""
+    conninfo = database.dsn(user="pgtick_worker")
+    settings = msgspec.structs.replace(api_settings, write_conninfo=conninfo, direct_conninfo=conninfo)
+    with RunningApi(settings) as api:
+        client = api.client(None)
+        assert reasons(client) == ["schema"]
+        assert report(client).services.primary.schema == "unknown"
+        said = [line["event"] for line in api.said]
+        assert any("grant scheduler_client and scheduler_reader to the login of DB_WRITE_" in x for x in said)
+        assert not any("pgtick migrate" in event for event in said)
+        answer = client.get("/v1/jobs", headers={"Authorization": "Bearer x"})
+        assert (answer.status_code, answer.json()["type"]) == (500, "/problems/internal-error")
 
 
 def test_a_fault_of_ours_is_in_the_log(api: RunningApi, client: httpx.Client, db: Connection) -> None:
