@@ -29,9 +29,11 @@ COLUMNS = ("planned/s", "answered/s", "failed", "p50 ms", "p95 ms", "p99 ms", "c
 
 @click.command()
 @click.argument("profiles", metavar="[PROFILE]...", nargs=-1, type=click.Choice(KINDS))
-@click.option("--seconds", default=15, help="How long each step takes.", show_default=True)
-@click.option("--processes", default=2, help="API processes.", show_default=True)
-@click.option("--start", default=RATES[0], help="The lowest rate.", show_default=True)
+@click.option(
+    "--seconds", type=click.IntRange(1), default=15, help="How long each step takes.", show_default=True
+)
+@click.option("--processes", type=click.IntRange(1), default=2, help="API processes.", show_default=True)
+@click.option("--start", type=click.IntRange(1), default=RATES[0], help="The lowest rate.", show_default=True)
 def find_limit(profiles: tuple[str, ...], seconds: int, processes: int, start: int) -> None:
     """Finds the highest rate without a failure and with p95 below its limit: mixed, dashboard, or both."""
     for name in profiles or KINDS:
@@ -57,11 +59,13 @@ def _find(installation: Installation, name: str, *, seconds: int, start: int) ->
         else:
             missed, rates = rate, []
         if missed and not rates and halvings:
-            rates, halvings = [(held + missed) // 2], halvings - 1
-    click.echo(
-        "\n".join(["", *table(rows), "", f"The highest rate of {name} that held: {held:,} a second.", ""])
+            between = (held + missed) // 2
+            rates, halvings = [between] if between > held else [], halvings - 1
+    found = f"The highest rate of {name} that held: {held:,} a second" + (
+        "." if missed else ", and none more was tried."
     )
 
+    click.echo("\n".join(["", *table(rows), "", found, ""]))
 
 def _step(
     installation: Installation, profile: Profile, *, rate: float, seconds: int
