@@ -17,6 +17,7 @@ import psycopg
 
 from loadtest.http_client import request_bytes
 from loadtest.server import DURABLE
+from loadtest.processes import unset
 from tests.support.program import free_port
 from tests.support.topology import Topology, running_topology
 
@@ -103,7 +104,7 @@ def serving_api(topology: Topology) -> Iterator[int]:
     """Runs one process of the API and gives its port."""
     port = free_port()
     environ = {
-        **os.environ,
+        **unset(os.environ),
         **topology.environ(),
         "PGTICK_API_PORT": str(port),
         # On, as in production, but out of the way.

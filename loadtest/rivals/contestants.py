@@ -13,6 +13,7 @@ from urllib.parse import quote
 from psycopg.conninfo import conninfo_to_dict
 
 from loadtest.history import FILL
+from loadtest.processes import unset
 from loadtest.rivals import tools
 from loadtest.rivals.tools import MissingError
 
@@ -64,7 +65,7 @@ class Contestant:
     @staticmethod
     def environ(conninfo: str, **more: str) -> dict[str, str]:
         """Returns the environment of its programs."""
-        return os.environ | {"DATABASE_URL": _url(conninfo), "PYTHONPATH": str(ROOT)} | more
+        return unset(os.environ) | {"DATABASE_URL": _url(conninfo), "PYTHONPATH": str(ROOT)} | more
 
 
 def _url(conninfo: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 
+from loadtest.processes import kept_running
 from loadtest.rivals.contestants import ROOT, Contestant
 from loadtest.server import connect
 
@@ -28,7 +29,7 @@ RATE = 20
 _GATHER_SECONDS = 30.0
 _DRAIN_SECONDS = 120.0
 _SETTLE_SECONDS = 2.0
-_STOP_SECONDS = 20.0
+_START_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -105,35 +106,14 @@ def latency(place: Place, seconds: float) -> list[float]:
 def working(place: Place, **environ: str) -> Iterator[list[subprocess.Popen[bytes]]]:
     """Has its workers run while the block does; one that dies is an error."""
     contestant = place.contestant
-    with ExitStack() as stack:
-        log = stack.enter_context(tempfile.TemporaryFile())
-        processes = [
-            subprocess.Popen(
-                [*contestant.command(), "work"],
-                env=contestant.environ(place.worker_conninfo, **environ),
-                cwd=ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-            for _ in range(PROCESSES)
-        ]
-        try:
-            yield processes
-            died = [process for process in processes if process.poll() is not None]
-        finally:
-            for process in processes:
-                process.terminate()
-                process.send_signal(signal.SIGCONT)  # in case that it is halted
-            for process in processes:
-                try:
-                    process.wait(_STOP_SECONDS)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
-        if died:
-            log.seek(0)
-            raise RuntimeError(f"{contestant.name} died: {log.read()[-2000:].decode(errors='replace')}")
+    with kept_running(
+        [*contestant.command(), "work"],
+        name=contestant.name,
+        environ=contestant.environ(place.worker_conninfo, **environ),
+        count=PROCESSES,
+        folder=ROOT,
+    ) as processes:
+        yield processes
 
 
 @contextmanager
