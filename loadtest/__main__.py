@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import signal
-import sys
 from pathlib import Path
 
 import click
 
-from app.cli import run
+from loadtest.command import Output, main
 
 # Name -> module with run(dsn) -> Report. In the order in which they are run.
 BENCHMARKS = {
@@ -28,15 +26,11 @@ BENCHMARKS = {
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
 @click.option("--dsn", help="Measure on this server, in a database made for it, not on a throw-away server.")
-@click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file."
-)
+@click.option("--json", "json_path", type=Output(), help="Also write the results to this file.")
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
     """Measures this machine: tick, throughput, lateness, herd, latency, cron, growth, shapes. About a minute
     each; growth, with ten million ended executions, takes ten.
     """
-    # As Ctrl-C does: whatever was started is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     documents = []
     for name in names or BENCHMARKS:
         report = importlib.import_module(BENCHMARKS[name]).run(dsn)
@@ -47,4 +41,4 @@ def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> No
 
 
 if __name__ == "__main__":
-    sys.exit(run(bench, prog_name="pgtick bench"))
+    main(bench, "pgtick bench")

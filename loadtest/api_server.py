@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,8 +17,8 @@ import click
 import psycopg
 
 from loadtest.http_client import request_bytes
-from loadtest.server import DURABLE
 from loadtest.processes import unset
+from loadtest.server import DURABLE
 from tests.support.program import free_port
 from tests.support.topology import Topology, running_topology
 
@@ -46,9 +47,16 @@ def measured_api() -> Iterator[MeasuredApi]:
             yield MeasuredApi(topology, topology.folder, key, port)
 
 
+def need(program: str) -> None:
+    """Fails if a program is missing that the servers of the tests are made of: there a test is skipped."""
+    if shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") is None:
+        raise click.ClickException(f"{program} is missing: apt-get install {program}")
+
+
 @contextmanager
 def durable_topology() -> Iterator[Topology]:
     """Has a topology with one replica run, in a folder that servers under accounts of their own reach."""
+    need("pgbouncer")
     with tempfile.TemporaryDirectory(prefix="pgtick-bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)

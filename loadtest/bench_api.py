@@ -19,6 +19,7 @@ import psycopg
 
 from loadtest import http_client
 from loadtest.api_server import JOBS, look_ups, measured_api, serving_bare
+from loadtest.command import main
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, request_bytes, rotating
 
@@ -103,5 +104,11 @@ async def _body(port: int, request: bytes) -> bytes:
     return body
 
 
-if __name__ == "__main__":
+@click.command()
+def bench_api() -> None:
+    """Measures the API beside a bare route."""
     click.echo(run().table())
+
+
+if __name__ == "__main__":
+    main(bench_api, "python -m loadtest.bench_api")

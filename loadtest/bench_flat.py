@@ -8,9 +8,7 @@ yet, and it removes nothing that a snapshot could still see: a report, a dump, a
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from typing import NamedTuple
 
 import click
 
+from loadtest.command import Output, main
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.rivals.contestants import FLAT, US, Contestant, present
 from loadtest.rivals.database import fresh
@@ -67,8 +66,8 @@ class Flat(NamedTuple):
     help="Begin with so many ended jobs, put straight into the table where each keeps them.",
 )
 @click.option("--dsn", help="Measure on this server, in databases made for it, not on a throw-away server.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results here.")
-@click.option("--svg", "svg_path", type=click.Path(path_type=Path), help="Also draw them here.")
+@click.option("--json", "json_path", type=Output(), help="Also write the results here.")
+@click.option("--svg", "svg_path", type=Output(), help="Also draw them here.")
 def bench(
     names: tuple[str, ...],
     seconds: float,
@@ -80,8 +79,8 @@ def bench(
     svg_path: Path | None,
 ) -> None:
     """Measures how the rate holds under full load: of pgtick, its rivals and a plain queue."""
-    # As Ctrl-C does: whatever was started is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if slice_seconds > seconds:
+        raise click.UsageError(f"--slice is longer than --seconds: there is no whole slice in {seconds:g} s")
     contestants, left_out = present(names, FLAT)
     for line in [f"{c.name}: {c.note}" for c in contestants] + left_out:
         click.echo(line)
@@ -180,4 +179,4 @@ def _counts(process: subprocess.Popen[str]) -> list[int]:
 
 
 if __name__ == "__main__":
-    bench(prog_name="python -m loadtest.bench_flat")
+    main(bench, "python -m loadtest.bench_flat")

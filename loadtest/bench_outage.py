@@ -20,6 +20,7 @@ import psycopg
 
 from loadtest import http_client
 from loadtest.api_server import look_ups, measured_api
+from loadtest.command import main
 from loadtest.figures import Figure, Report, Target, server_settings
 from loadtest.http_client import Outcome, rotating
 from tests.support.redis_server import Redis
@@ -134,5 +135,11 @@ def _figures(name: str, outcomes: list[Outcome]) -> Iterator[Figure]:
         yield Figure(name=f"  p{percent:g}", unit="ms", values=values)
 
 
-if __name__ == "__main__":
+@click.command()
+def bench_outage() -> None:
+    """Measures reads while Redis is in trouble."""
     click.echo(run().table())
+
+
+if __name__ == "__main__":
+    main(bench_outage, "python -m loadtest.bench_outage")

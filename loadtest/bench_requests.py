@@ -23,6 +23,7 @@ import psycopg
 
 from loadtest import http_client
 from loadtest.bench_api import past_the_cache
+from loadtest.command import main
 from loadtest.http_client import request_bytes, rotating
 from loadtest.installation import Installation, installed
 from loadtest.load_report import table
@@ -94,8 +95,14 @@ def _measure(
 
 
 @click.command()
-@click.option("--seconds", default=2.0, help="How long each kind is asked for in a round.", show_default=True)
-@click.option("--rounds", default=3, show_default=True)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.1),
+    default=2.0,
+    help="How long each kind is asked for in a round.",
+    show_default=True,
+)
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True)
 def bench_requests(seconds: float, rounds: int) -> None:
     """Measures each kind of request of the mixed profile."""
     spent: dict[str, list[dict[str, float]]] = defaultdict(list)
@@ -112,4 +119,4 @@ def bench_requests(seconds: float, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    bench_requests()
+    main(bench_requests, "python -m loadtest.bench_requests")

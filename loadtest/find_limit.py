@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import click
 
+from loadtest.command import main
 from loadtest.installation import Installation, installed
 from loadtest.load_report import table, usage_between
 from loadtest.locusts import Outcome, judge, run_locust
@@ -64,8 +65,8 @@ def _find(installation: Installation, name: str, *, seconds: int, start: int) ->
     found = f"The highest rate of {name} that held: {held:,} a second" + (
         "." if missed else ", and none more was tried."
     )
-
     click.echo("\n".join(["", *table(rows), "", found, ""]))
+
 
 def _step(
     installation: Installation, profile: Profile, *, rate: float, seconds: int
@@ -94,4 +95,4 @@ def _row(rate: float, outcome: Outcome, spent: Mapping[str, Usage]) -> tuple[str
 
 
 if __name__ == "__main__":
-    find_limit()
+    main(find_limit, "python -m loadtest.find_limit")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from loadtest.api_server import durable_topology, fill, make_keys
+from loadtest.api_server import durable_topology, fill, make_keys, need
 from loadtest.processes import running
 from loadtest.usage import MACHINE, Usage, busy_seconds, usage
 from tests.support.api_process import ApiProcess
@@ -82,6 +82,7 @@ class Installation:
 @contextmanager
 def installed() -> Iterator[Installation]:
     """Has one run while the block does; its API has still to be started."""
+    need("nginx")
     with ExitStack() as stack:
         topology = stack.enter_context(durable_topology())
         fill(topology, jobs=JOBS, executions=EXECUTIONS)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from loadtest.command import main
 from loadtest.herd import Herd
 from loadtest.installation import CLIENTS, Installation, installed
 from loadtest.load_report import section, title, usage_between
@@ -26,12 +27,13 @@ CLIENT_LIMITS = ("PGTICK_RATE_LIMIT_CLIENT", "PGTICK_RATE_LIMIT_READ", "PGTICK_R
 @click.argument("profiles", metavar="[PROFILE]...", nargs=-1, type=click.Choice(list(PROFILES)))
 @click.option(
     "--rate",
+    type=click.FloatRange(0.1),
     default=170.0,
     help="Requests a second, of all clients; 170 are 10,000 a minute.",
     show_default=True,
 )
-@click.option("--seconds", type=int, help="How long each; default: 60, the herd 45.")
-@click.option("--processes", default=2, help="API processes.", show_default=True)
+@click.option("--seconds", type=click.IntRange(1), help="How long each; default: 60, the herd 45.")
+@click.option("--processes", type=click.IntRange(1), default=2, help="API processes.", show_default=True)
 @click.option(
     "--report",
     default=Path("load-report"),
@@ -115,4 +117,4 @@ def _written(executions: int, wal_bytes: int) -> str:
 
 
 if __name__ == "__main__":
-    load()
+    main(load, "python -m loadtest.load")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import sys
 from pathlib import Path
 
 import click
 
+from loadtest.command import Output, main
 from loadtest.figures import Report
 from loadtest.rivals.contestants import CONTESTANTS, present
 from loadtest.rivals.run import KINDS, run
@@ -21,11 +20,11 @@ from loadtest.rivals.tools import versions
 )
 @click.option("--rounds", type=click.IntRange(1), default=5, show_default=True)
 @click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Measure only this.")
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="Of latency, in each round.")
-@click.option("--dsn", help="Measure on this server, in databases made for it, not on a throw-away server.")
 @click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the results to this file."
+    "--seconds", type=click.FloatRange(1), default=10.0, show_default=True, help="Of latency, in each round."
 )
+@click.option("--dsn", help="Measure on this server, in databases made for it, not on a throw-away server.")
+@click.option("--json", "json_path", type=Output(), help="Also write the results to this file.")
 def bench(
     names: tuple[str, ...],
     rounds: int,
@@ -35,8 +34,6 @@ def bench(
     json_path: Path | None,
 ) -> None:
     """Measures pgtick beside its rivals: all of them, or those named."""
-    # As Ctrl-C does: whatever was started is stopped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     contestants, left_out = present(names, CONTESTANTS)
     for line in [f"{c.name}: {c.note}" for c in contestants] + left_out:
         click.echo(line)
@@ -54,4 +51,4 @@ def bench(
 
 
 if __name__ == "__main__":
-    bench(prog_name="python -m loadtest.rivals")
+    main(bench, "python -m loadtest.rivals")

@@ -18,6 +18,7 @@ import click
 
 from app import localdb
 from app.cluster import Cluster
+from loadtest.command import Output, main
 from loadtest.figures import Figure, Report, percentile, server_settings
 from loadtest.processes import running
 from loadtest.rivals import tools
@@ -40,7 +41,7 @@ WAIT_SECONDS = 20
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--schedules", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--rounds", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the results here.")
+@click.option("--json", "json_path", type=Output(), help="Also write the results here.")
 def bench(schedules: int, rounds: int, json_path: Path | None) -> None:
     """Measures how late pgtick, pg_cron and APScheduler start what is due at the same full minute."""
     contestants: dict[str, Callable[[Cluster, int], list[float]]] = {
@@ -180,4 +181,4 @@ def _database(name: str) -> str:
 
 
 if __name__ == "__main__":
-    bench(prog_name="python -m loadtest.rivals.firing")
+    main(bench, "python -m loadtest.rivals.firing")
