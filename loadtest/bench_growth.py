@@ -120,7 +120,9 @@ def _workers(db: Database) -> Iterator[Figure]:
             for _ in range(ROUNDS):
                 for _ in range(EXECUTIONS // BATCH):
                     enqueue_batch(conn, BATCH)
-                rates.append(rate(together(pool, count, drain, db.conninfo, BATCH, EXECUTIONS)))
+                drained = together(pool, count, drain, db.conninfo, BATCH, EXECUTIONS)
+                _check(sum(spent.executions for spent in drained))
+                rates.append(rate(drained))
             yield Figure(name=f"{count} workers: claim and finish, all together", unit="1/s", values=rates)
 
 
@@ -164,11 +166,20 @@ def _tick(conn: Connection) -> None:
 
 def _drain(conn: Connection, worker_id: UUID, groups: Sequence[list[str] | None]) -> float:
     """Returns how many a second are claimed and finished, the groups of queues one after the other."""
+    ended = 0
     started = time.perf_counter()
     for queues in groups:
         while claimed := claim_batch(conn, worker_id, BATCH, queues):
             finish_batch(conn, worker_id, claimed)
-    return EXECUTIONS / (time.perf_counter() - started)
+            ended += len(claimed)
+    seconds = time.perf_counter() - started
+    _check(ended)
+    return ended / seconds
+
+
+def _check(ended: int) -> None:
+    if ended != EXECUTIONS:
+        raise RuntimeError(f"{ended} of {EXECUTIONS} executions were claimed and finished")
 
 
 def _enqueue_into(conn: Connection, queues: list[str]) -> None:

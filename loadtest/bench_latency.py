@@ -32,11 +32,13 @@ def run(dsn: str | None) -> Report:
         with running("worker", "--handlers", "loadtest.handlers", conninfo=db.worker_conninfo):
             time.sleep(WARM_UP_SECONDS)
             enqueue_batch(conn, 1)
+            enqueued = 0
             started = due = time.monotonic()
             while due < started + SECONDS:
                 due += random.expovariate(RATE)
                 time.sleep(max(0.0, due - time.monotonic()))
                 enqueue_batch(conn, 1)
+                enqueued += 1
             give_up_at = time.monotonic() + DRAIN_SECONDS
             while time.monotonic() < give_up_at:
                 left = conn.execute(
@@ -56,6 +58,8 @@ def run(dsn: str | None) -> Report:
         ).fetchall()
         settings = server_settings(conn)
     waited_ms = [row[0] for row in rows]
+    if len(waited_ms) != enqueued:
+        raise RuntimeError(f"{len(waited_ms)} of {enqueued} executions succeeded")
     return Report(
         benchmark="latency",
         note=f"enqueue to start, {RATE} a second, one worker process, {len(waited_ms)} executions",

@@ -47,6 +47,9 @@ def run(dsn: str | None) -> Report:
                 share = executions // PROCESSES
                 enqueued = together(pool, PROCESSES, enqueue, db.conninfo, size, share)
                 drained = together(pool, PROCESSES, drain, db.conninfo, size, share)
+                ended = sum(spent.executions for spent in drained)
+                if ended != executions:
+                    raise RuntimeError(f"{ended} of {executions} executions were claimed and finished")
                 figures = {
                     "enqueue": rate(enqueued),
                     "claim": executions / (sum(s.claim_seconds for s in drained) / PROCESSES),

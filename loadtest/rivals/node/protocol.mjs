@@ -3,7 +3,8 @@
 //   install | enqueue JOBS BATCH | trickle RATE SECONDS | work | loop BATCH SECONDS SLICE
 //
 // enqueue connects, says "ready", waits for a line, enqueues and says "done". loop does likewise: it enqueues,
-// claims and finishes a batch again and again, and at the end says how many in each slice of time.
+// claims and finishes a batch again and again, and at the end says how many in each slice of time. trickle says
+// at the end how many it has enqueued.
 
 import { appendFileSync } from "node:fs";
 import { createInterface } from "node:readline";
@@ -47,11 +48,14 @@ const verbs = {
     await program.connect();
     const started = now();
     let due = started;
+    let sent = 0;
     while (due < started + seconds * 1000) {
       due += (-Math.log(1 - Math.random()) / rate) * 1000;
       await sleep(Math.max(0, due - now()));
       await program.enqueueOne({ order: 1_000_000, sent: now() });
+      sent += 1;
     }
+    console.log(sent);
   },
 
   async loop(program, batch, seconds, slice) {

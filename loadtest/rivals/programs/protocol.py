@@ -3,7 +3,8 @@
 install | enqueue JOBS BATCH | trickle RATE SECONDS | work | loop BATCH SECONDS SLICE
 
 enqueue connects, says "ready", waits for a line, enqueues and says "done". loop does likewise: it enqueues,
-claims and finishes a batch again and again, and at the end says how many in each slice of time.
+claims and finishes a batch again and again, and at the end says how many in each slice of time. trickle says
+at the end how many it has enqueued.
 
 The rivals' programs run in an environment without pgtick: nothing here may import more than the standard
 library.
@@ -96,11 +97,14 @@ async def _enqueue(program: Program, *, jobs: int, batch: int) -> None:
 
 async def _trickle(program: Program, *, rate: float, seconds: float) -> None:
     await program.connect()
+    sent = 0
     started = due = time.monotonic()
     while due < started + seconds:
         due += random.expovariate(rate)
         await asyncio.sleep(max(0.0, due - time.monotonic()))
         await program.enqueue_one({"order": 1_000_000, "sent": _now_ms()})
+        sent += 1
+    print(sent, flush=True)
 
 
 async def _loop(program: Program, *, batch: int, seconds: float, slice_seconds: float) -> None:
