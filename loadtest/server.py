@@ -85,8 +85,10 @@ def _extra_database(dsn: str) -> Iterator[str]:
     name = f"pgtick_bench_{secrets.token_hex(6)}"
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        # As it was found: the drivers of rivals may look elsewhere.
+        found = conn.info
+        conninfo = make_conninfo(dsn, dbname=name, host=found.host, port=found.port, user=found.user)
     try:
-        conninfo = make_conninfo(dsn, dbname=name)
         migrate(conninfo)
         yield conninfo
     finally:

@@ -35,7 +35,7 @@ def node() -> str:
 def python() -> str:
     """Returns the interpreter of the environment that the rivals from PyPI are installed in by then."""
     requirements = HERE / "requirements.txt"
-    if not PYTHON.exists():
+    if not PYTHON.with_name("pip").exists():  # comes last: without it the environment is half made
         _run([sys.executable, "-m", "venv", str(PYTHON.parent.parent)])
     install = [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     _install(PYTHON.parent.parent / ".installed", requirements, [*install, "-r", str(requirements)])
