@@ -76,4 +76,6 @@ def _run(command: list[str]) -> None:
         raise MissingError(f"`{' '.join(command[:3])}` took more than {_INSTALL_SECONDS} s") from None
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise MissingError(f"`{' '.join(command[:3])}` failed: {said[-1][:200]}")
+        # The first that says so: npm ends with where its log is.
+        why = next((line for line in said if "error" in line.lower()), said[-1])
+        raise MissingError(f"`{' '.join(command[:3])}` failed: {why[:200]}")

@@ -24,6 +24,13 @@ def test_a_half_made_environment_is_made_whole(tmp_path: Path, monkeypatch: pyte
     assert [command[1:3] for command in ran] == [["-m", "venv"], ["-m", "pip"]]
 
 
+def test_why_npm_failed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tools, "NODE", tmp_path)
+    said = "npm error code EACCES\nnpm error A complete log of this run can be found in: x.log"
+    with pytest.raises(tools.MissingError, match=r"failed: npm error code EACCES$"):
+        tools._run(["sh", "-c", f"echo '{said}' >&2; exit 1"])
+
+
 def test_a_server_is_found_that_only_the_environment_names(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
