@@ -25,7 +25,9 @@ BENCHMARKS = {
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("names", metavar="[NAME]...", nargs=-1, type=click.Choice(list(BENCHMARKS)))
-@click.option("--dsn", help="Measure on this server, in a database made for it, not on a throw-away server.")
+@click.option(
+    "--dsn", help="As a superuser on this server, in a database made for it, not on a throw-away server."
+)
 @click.option("--json", "json_path", type=Output(), help="Also write the results to this file.")
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
     """Measures this machine: tick, throughput, lateness, herd, latency, cron, growth, shapes. About a minute

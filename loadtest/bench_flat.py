@@ -65,7 +65,9 @@ class Flat(NamedTuple):
     default=0,
     help="Begin with so many ended jobs, put straight into the table where each keeps them.",
 )
-@click.option("--dsn", help="Measure on this server, in databases made for it, not on a throw-away server.")
+@click.option(
+    "--dsn", help="As a superuser on this server, in databases made for it, not on a throw-away server."
+)
 @click.option("--json", "json_path", type=Output(), help="Also write the results here.")
 @click.option("--svg", "svg_path", type=Output(), help="Also draw them here.")
 def bench(

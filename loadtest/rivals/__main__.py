@@ -23,7 +23,9 @@ from loadtest.rivals.tools import versions
 @click.option(
     "--seconds", type=click.FloatRange(1), default=10.0, show_default=True, help="Of latency, in each round."
 )
-@click.option("--dsn", help="Measure on this server, in databases made for it, not on a throw-away server.")
+@click.option(
+    "--dsn", help="As a superuser on this server, in databases made for it, not on a throw-away server."
+)
 @click.option("--json", "json_path", type=Output(), help="Also write the results to this file.")
 def bench(
     names: tuple[str, ...],
