@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from pathlib import Path
@@ -26,8 +25,13 @@ class Output(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Returns the path."""
         path = Path(str(super().convert(value, param, ctx)))
-        if not path.exists() and not os.access(path.parent, os.W_OK):
-            self.fail(f"Directory '{path.parent}' does not exist or is not writable.", param, ctx)
+        existed = path.exists()
+        try:
+            path.open("a").close()
+            if not existed:
+                path.unlink()
+        except OSError as error:
+            self.fail(f"{path}: {error.strerror}", param, ctx)
         return path
 
 

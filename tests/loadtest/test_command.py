@@ -15,6 +15,7 @@ import loadtest.__main__
 import loadtest.rivals.__main__
 from loadtest import bench_api, bench_flat, bench_outage
 from loadtest.api_server import need
+from loadtest.command import Output
 from loadtest.rivals import firing
 from tests.support.cli import environment
 from tests.support.program import wait_until
@@ -60,7 +61,16 @@ def test_signals_end_it_in_order(tmp_path: Path, number: signal.Signals, code: i
 def test_what_cannot_be_written_is_said_at_once(tmp_path: Path, command: click.Command) -> None:
     done = CliRunner().invoke(command, ["--json", str(tmp_path / "missing" / "x.json")])
     assert done.exit_code == 2
-    assert f"'{tmp_path}/missing' does not exist or is not writable" in done.stderr
+    assert f"{tmp_path}/missing/x.json: No such file or directory" in done.stderr
+
+
+def test_what_can_be_written_is_left_as_it_was(tmp_path: Path) -> None:
+    """The files of the last run stay until there are new ones."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    old.write_text("{}")
+    for path in (new, old):
+        Output().convert(str(path), None, None)
+    assert (new.exists(), old.read_text()) == (False, "{}")
 
 
 def test_a_loop_without_a_slice_is_refused() -> None:
