@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import click
 from psycopg.conninfo import conninfo_to_dict
 
 from loadtest.history import FILL
@@ -219,4 +220,6 @@ def present(names: Sequence[str], contestants: Sequence[Contestant]) -> tuple[li
             left_out.append(f"{contestant.name} is left out: {reason}")
         else:
             found.append(contestant)
+    if not found:
+        raise click.ClickException("; ".join(["nobody is left to be measured", *left_out]))
     return found, left_out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
@@ -22,6 +23,15 @@ def test_a_half_made_environment_is_made_whole(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tools, "_run", ran.append)
     tools.python.__wrapped__()
     assert [command[1:3] for command in ran] == [["-m", "venv"], ["-m", "pip"]]
+
+
+def test_nobody_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    tools.node.cache_clear()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(
+        click.ClickException, match=r"^nobody is left .*; pg-boss is left out: node and npm are"
+    ):
+        contestants.present(["pg-boss"], contestants.CONTESTANTS)
 
 
 def test_why_npm_failed_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
