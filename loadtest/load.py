@@ -43,10 +43,15 @@ CLIENT_LIMITS = ("PGTICK_RATE_LIMIT_CLIENT", "PGTICK_RATE_LIMIT_READ", "PGTICK_R
 )
 def load(profiles: tuple[str, ...], rate: float, seconds: int | None, processes: int, report: Path) -> None:
     """Runs profiles: mixed, dashboard, bursts, greedy, herd; without a name, all of them."""
+    names = profiles or tuple(PROFILES)
+    if seconds and seconds <= HERD_AFTER_SECONDS and any(PROFILES[name].herd for name in names):
+        raise click.UsageError(
+            f"herd takes more than {HERD_AFTER_SECONDS} s: it comes so long after the load begins"
+        )
     report.mkdir(parents=True, exist_ok=True)
     sections, all_missed = [title()], []
     with installed() as installation:
-        for name in profiles or PROFILES:
+        for name in names:
             text, missed = _run(
                 name,
                 installation,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 import loadtest.__main__
 import loadtest.rivals.__main__
-from loadtest import bench_api, bench_flat, bench_outage
+from loadtest import bench_api, bench_flat, bench_outage, load
 from loadtest.api_server import need
 from loadtest.command import Output
 from loadtest.rivals import firing
@@ -77,6 +77,14 @@ def test_a_loop_without_a_slice_is_refused() -> None:
     done = CliRunner().invoke(bench_flat.bench, ["--seconds", "2"])
     assert done.exit_code == 2
     assert "--slice is longer" in done.stderr
+
+
+def test_a_load_that_is_over_before_the_herd_comes_is_refused(tmp_path: Path) -> None:
+    done = CliRunner().invoke(
+        load.load, ["mixed", "herd", "--seconds", "10", "--report", str(tmp_path / "x")]
+    )
+    assert done.exit_code == 2
+    assert "herd takes more than 10 s" in done.stderr
 
 
 @pytest.mark.parametrize("command", [bench_api.bench_api, bench_outage.bench_outage])
