@@ -31,7 +31,7 @@ BENCHMARKS = {
 @click.option("--json", "json_path", type=Output(), help="Also write the results to this file.")
 def bench(names: tuple[str, ...], dsn: str | None, json_path: Path | None) -> None:
     """Measures this machine: tick, throughput, lateness, herd, latency, cron, growth, shapes. About a minute
-    each; growth, with ten million ended executions, takes ten.
+    each; growth, with ten million ended executions, takes six to ten.
     """
     documents = []
     for name in names or BENCHMARKS:
