@@ -32,6 +32,15 @@ class BrokenFileError(Exception):
     """PostgreSQL refused a file of ours; the message says which, where and why."""
 
 
+def is_in_the_way(error: errors.Error) -> bool:
+    """Tells whether another session is to blame, so that the same may do a moment later."""
+    if isinstance(error, errors.InternalError_):
+        # `tuple concurrently updated`: of a role, which another database's migration has changed, or of what
+        # somebody grants rights on; `cache lookup failed`: of what was dropped meanwhile, as old partitions.
+        return "concurrently" in str(error) or "cache lookup failed" in str(error)
+    return isinstance(error, (errors.LockNotAvailable, errors.DeadlockDetected))
+
+
 def changed_files(conn: Connection[Any]) -> list[Path]:
     """Returns the files whose text, or whose function or view, this database does not have, in order.
 
@@ -79,9 +88,9 @@ def _apply(conn: Connection[Any], path: Path) -> None:
     text = path.read_text()
     try:
         conn.execute(text.encode())
-    except errors.LockNotAvailable:
-        raise  # the runner tries again
     except errors.Error as error:
+        if is_in_the_way(error):
+            raise  # the runner tries again
         position = error.diag.statement_position
         line = f":{text.count(chr(10), 0, int(position)) + 1}" if position else ""
         raise BrokenFileError(f"{name_of(path)}{line}: {error.diag.message_primary or error}") from error

@@ -24,6 +24,7 @@ from migrations.repeatable import (
     changed_files,
     checksum_of,
     gone_files,
+    is_in_the_way,
     name_of,
 )
 
@@ -53,11 +54,10 @@ def migrate(conninfo: str) -> list[str]:
                 f"{error.diag.message_primary}: migrate as the database's owner with the right to create "
                 "roles (CREATEROLE), or give an administrator the output of `pgtick migrate --sql`"
             ) from error
-        except (errors.LockNotAvailable, errors.DeadlockDetected, errors.InternalError_) as error:
+        except errors.Error as error:
             # Behind a long query a change of a table waits, and everybody else behind it: rather let go, and
-            # come again. `tuple concurrently updated` is an internal error: roles are shared, and another
-            # database of the same server is being migrated.
-            if isinstance(error, errors.InternalError_) and "concurrently updated" not in str(error):
+            # come again.
+            if not is_in_the_way(error):
                 raise
             if attempt == LOCK_ATTEMPTS:
                 raise MigrationError(

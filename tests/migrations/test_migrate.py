@@ -38,6 +38,16 @@ def query(conninfo: str, statement: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+def wait_until_it_waits(process: subprocess.Popen[str], conninfo: str) -> None:
+    """Waits until a migration waits for a lock."""
+    waiting = """
+        select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+    """
+    with psycopg.connect(conninfo, autocommit=True) as conn:
+        while conn.execute(waiting).fetchone() == (0,):
+            assert process.poll() is None
+
+
 def test_twice_changes_nothing(empty_database: Database) -> None:
     dsn = empty_database.dsn()
     expected = pending(dsn)
@@ -202,17 +212,41 @@ def test_a_lock_that_is_let_go_is_waited_for(database: Database, tree: Tree) -> 
     file = tree.file("sql/views/stats.sql")
     file.write_text(file.read_text() + "\n-- changed\n")
     dsn = database.dsn(direct=True)
-    waiting = """
-        select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
-    """
     with psycopg.connect(dsn) as holder:
         holder.execute("select from scheduler.stats limit 0")
         process = tree.start("migrate", dsn)
-        with psycopg.connect(dsn, autocommit=True) as conn:
-            while conn.execute(waiting).fetchone() == (0,):
-                assert process.poll() is None
+        wait_until_it_waits(process, dsn)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out.split()) == (0, ["sql/views/stats.sql", "sql/grants.sql"]), err
+
+
+def test_a_deadlock_is_tried_again(database: Database, tree: Tree) -> None:
+    """Somebody reads the views, in one transaction, in another order than that in which they are made."""
+    for name in ("queues", "stats"):
+        file = tree.file(f"sql/views/{name}.sql")
+        file.write_text(file.read_text() + "\n-- changed\n")
+    dsn = database.dsn(direct=True)
+    with psycopg.connect(dsn) as reader:
+        reader.execute("set deadlock_timeout = '1min'")  # it is the migration that finds it
+        reader.execute("select from scheduler.stats limit 0")
+        process = tree.start("migrate", dsn)
+        wait_until_it_waits(process, dsn)
+        reader.execute("select from scheduler.queues limit 0")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.split()[-1:]) == (0, ["sql/grants.sql"]), err
+
+
+def test_a_function_that_somebody_else_changes_is_tried_again(database: Database, tree: Tree) -> None:
+    file = tree.file(NOW)
+    file.write_text(file.read_text() + "\n-- changed\n")
+    dsn = database.dsn(direct=True)
+    with psycopg.connect(dsn) as other:
+        other.execute("grant execute on function scheduler.now() to pgtick_sql")
+        process = tree.start("migrate", dsn)
+        wait_until_it_waits(process, dsn)
+        other.commit()  # "tuple concurrently updated"
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.split()) == (0, [NOW, "sql/grants.sql"]), err
 
 
 @pytest.mark.slow
