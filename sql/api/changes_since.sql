@@ -13,7 +13,8 @@ as $$
 --
 -- A cursor is a snapshot, and its time. A change counts from its commit on, which may come long
 -- after the call: whoever goes by times or numbers misses what is committed late. (But for a
--- transaction that is open for more than a day.)
+-- transaction that is open for more than a day.) What is ahead of all transactions here came with
+-- a dump of another server, and is no change.
 -- Raises: 22023 for a wrong cursor.
 declare
     v_most constant integer := 1000;
@@ -35,7 +36,8 @@ begin
             select distinct scheduler_internal.kind_of(a.action) as kind, a.object_id
             from scheduler_internal.audit_log a
             where a.at > v_yesterday and a.xid >= pg_snapshot_xmin(v_since)
-              and not pg_visible_in_snapshot(a.xid, v_since) and a.action <> 'trigger_job'
+              and not pg_visible_in_snapshot(a.xid, v_since)
+              and a.xid < pg_snapshot_xmax(pg_current_snapshot()) and a.action <> 'trigger_job'
             limit v_most + 1
         ) x);
     return json_build_object(

@@ -130,6 +130,16 @@ def test_what_is_committed_late_is_told_late(engine: Engine, connect: Connect) -
     assert changes() == []
 
 
+def test_what_another_server_counted_is_not_told_again_and_again(engine: Engine) -> None:
+    """A dump brings along the transactions of where it was made, which may be far ahead of those here."""
+    engine.job_of(name="of the dump")
+    engine.db.execute("update scheduler_internal.audit_log set xid = '1000000000000'")
+    changes = Changes(engine)
+    assert changes() == []
+    job_id = engine.job_of(name="of here")
+    assert changes() == [("job", str(job_id))]
+
+
 def test_of_too_many_changes_all_is_said(engine: Engine) -> None:
     cursor = read(engine, "changes_since")["cursor"]
     items = [{"job_type": "sql", "target": "select 1"}] * 1001
