@@ -1,7 +1,7 @@
 -- From here on the transaction creates everything as scheduler_owner, whoever runs it.
 do $$
 declare
-    v_schema text;
+    v_change text;
 begin
     if pg_catalog.to_regclass('scheduler_internal.repeatables') is null then
         execute pg_catalog.format('grant create on database %I to scheduler_owner', current_database());
@@ -13,13 +13,38 @@ begin
         execute pg_catalog.format('grant scheduler_owner to %I', current_user);
     end;
     reset role;
-    for v_schema in
-        select n.nspname
-        from pg_catalog.pg_namespace n
-        where n.nspname in ('scheduler', 'scheduler_internal')
-            and n.nspowner <> 'scheduler_owner'::pg_catalog.regrole
+    -- The schemas of a first installation; and of a dump that was loaded without its owners, or where
+    -- their roles were not there, everything: it belongs to who loaded it.
+    for v_change in
+        with ours as (
+            select n.oid, n.nspname, n.nspowner
+            from pg_catalog.pg_namespace n
+            where n.nspname in ('scheduler', 'scheduler_internal')
+        )
+        select pg_catalog.format('schema %I', n.nspname)
+        from ours n
+        where n.nspowner <> 'scheduler_owner'::pg_catalog.regrole
+        union all
+        select pg_catalog.format('table %I.%I', n.nspname, c.relname)  -- or view
+        from ours n
+        join pg_catalog.pg_class c on c.relnamespace = n.oid
+        where c.relkind in ('r', 'p', 'v') and c.relowner <> 'scheduler_owner'::pg_catalog.regrole
+        union all
+        select pg_catalog.format('type %I.%I', n.nspname, c.relname)
+        from ours n
+        join pg_catalog.pg_class c on c.relnamespace = n.oid
+        where c.relkind = 'c' and c.relowner <> 'scheduler_owner'::pg_catalog.regrole
+        union all
+        select pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)
+        from ours n
+        join pg_catalog.pg_proc p on p.pronamespace = n.oid
+        where p.proowner not in (
+            'scheduler_owner'::pg_catalog.regrole, 'scheduler_sql'::pg_catalog.regrole)
     loop
-        execute pg_catalog.format('alter schema %I owner to scheduler_owner', v_schema);
+        execute pg_catalog.format('alter %s owner to scheduler_owner', v_change);
     end loop;
+    if found and pg_catalog.to_regclass('scheduler_internal.repeatables') is not null then
+        delete from scheduler_internal.repeatables;  -- so that all rights are given again
+    end if;
 end $$;
 set local role scheduler_owner;

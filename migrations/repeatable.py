@@ -1,8 +1,8 @@
 """Functions, views and grants: their files are the truth, applied again whenever their text has changed.
 
-Only what changed is applied, or what somebody has dropped: even an identical `create or replace view` takes
-an exclusive lock and replays it on every replica. A file that has gone is forgotten here; what it made is
-dropped by a named revision.
+Only what changed is applied, or what somebody has dropped or taken over: even an identical `create or replace
+view` takes an exclusive lock and replays it on every replica. A file that has gone is forgotten here; what it
+made is dropped by a named revision.
 """
 
 from __future__ import annotations
@@ -19,12 +19,22 @@ from migrations.files import GRANTS, SQL, VERSIONS, repeatable_files
 RELEASE = version("pgtick")
 
 
+# As ours, with rights of their own: a dump that is loaded without owners or rights makes them those of who
+# loads it, and functions that everybody may call.
 MADE = """
-    select p.proname from pg_proc p
-    where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[])
-    union
-    select c.relname from pg_class c
-    where c.relnamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and c.relkind = 'v'
+    with ours as (
+        select p.proname as name, p.proowner as owner
+        from pg_proc p
+        where p.pronamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and p.proacl is not null
+        union all
+        select c.relname, c.relowner
+        from pg_class c
+        where c.relnamespace = any ('{scheduler,scheduler_internal}'::regnamespace[]) and c.relkind = 'v'
+            and c.relacl is not null
+    )
+    select o.name from ours o
+    join pg_roles r on r.oid = o.owner
+    where r.rolname in ('scheduler_owner', 'scheduler_sql')
 """
 
 

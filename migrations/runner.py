@@ -34,6 +34,13 @@ LOCK_TIMEOUT = "2s"
 # One migration at a time in a database; the second then finds nothing left to do.
 MIGRATION_LOCK = 7_046_029_254_386_353_131
 
+# Also in a server that a dump was loaded into: it brings along the schemas, but no roles.
+NO_ROLES = """
+    select to_regnamespace('scheduler_internal') is null or not exists (
+        select from pg_auth_members m
+        where m.roleid = to_regrole('scheduler_sql') and m.member = to_regrole('scheduler_owner'))
+"""
+
 # What needs data besides a schema: the zones that a schedule may name, the partitions of the next days.
 FINAL_CALLS = ("scheduler_internal.refresh_time_zones()", "scheduler.maintain()")
 
@@ -131,7 +138,7 @@ def _migrate_once(conninfo: str) -> list[str]:
         conn.execute("select pg_advisory_xact_lock(%s)", [MIGRATION_LOCK])
         conn.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
         revisions = _pending_revisions(conn)
-        if conn.execute("select to_regnamespace('scheduler_internal')").fetchone() == (None,):
+        if conn.execute(NO_ROLES.encode()).fetchone() == (True,):
             conn.execute(ROLES_AND_SCHEMAS.read_bytes())
         conn.execute(OWNER_CHANGE.read_bytes())
         if revisions:
