@@ -218,6 +218,8 @@ class ReadRouter:
             except FAILURES as error:
                 replica.failed(error)
                 continue
+            except psycopg.Error:
+                break  # it may lack a migration, a function or a right: whether it is so, the primary says
             if value is None:
                 break  # it may be newer than what the replica has: that there is none, the primary says
             if lsn >= floor:

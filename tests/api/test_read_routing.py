@@ -450,6 +450,26 @@ async def test_a_conflict_with_recovery_costs_no_answer(topology: Topology, sett
     assert any(replica.name == entry.get("source") and "conflict" in entry["error"] for entry in said)
 
 
+async def test_a_replica_that_lacks_a_migration_costs_no_answer(
+    topology: Topology, settings: ApiSettings
+) -> None:
+    """What it has yet to replay, a function or a right, the primary has."""
+    database = Database(msgspec.structs.replace(settings, replicas=settings.replicas[:1]))
+    (replica,) = database.router.replicas
+    async with database.opened():
+        await until(lambda: {source.status for source in database.sources} == {"up"})
+        topology.replicas[0].pause()
+        try:
+            with psycopg.connect(topology.conninfo(), autocommit=True) as conn:
+                conn.execute("create function public.is_new() returns text return 'yes'")
+            value, _ = await database.router.read(b"select public.is_new()", {}, floor=0)
+            assert (value, replica.status) == ("yes", "up")
+            with pytest.raises(psycopg.errors.UndefinedFunction):
+                await database.router.read(b"select public.is_nowhere()", {}, floor=0)
+        finally:
+            topology.replicas[0].resume()
+
+
 def test_no_token_of_the_future_hangs(api: RunningApi) -> None:
     """A made-up token asks for what nobody has: the primary answers, at once."""
     answer = api.client().get("/v1/jobs", headers={TOKEN: "7" * 16})
