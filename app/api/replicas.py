@@ -36,6 +36,14 @@ STRAY = RuntimeError(
 )
 """As after a failover to a replica that was behind it. It stands still, and its LSNs mean nothing here."""
 
+OTHER_PRIMARY = RuntimeError(
+    "it takes writes, and the primary is another server: rebuild it as a replica, or correct its address"
+)
+"""As one that was promoted to try something. Its LSNs go on, and may be anywhere."""
+
+WRITABLE_SINCE = b"select extract(epoch from pg_postmaster_start_time())::text where not pg_is_in_recovery()"
+"""The same of two addresses: they lead to the same server, which is no replica."""
+
 FULL = (PoolTimeout, TooManyRequests)
 """No connection is to be had. Where all are in use, only the watch tells whether the source is well."""
 # A source that answers so is passed over: the next one may well answer.
@@ -62,6 +70,8 @@ class Source:
         self.in_flight = 0
         self.lsn = 0
         """The newest LSN that it was seen at."""
+        self.writable_since: str | None = None
+        """When it started, if it takes writes, as the watch saw it last."""
         self.lag_seconds: float = 0.0
         self.latency_seconds: float | None = None
         self.status: Literal["unknown", "up", "down"] = "unknown"
@@ -147,7 +157,10 @@ class Source:
     async def _ask(self, conn: Connection) -> int:
         try:
             with deadline(conn, seconds=WATCH_CALL_SECONDS):
-                lsn: int = await _value(await conn.execute(LSN))
+                cursor = await conn.execute(b"%s; %s" % (LSN, WRITABLE_SINCE))
+                lsn: int = await _value(cursor)
+                cursor.nextset()
+                self.writable_since = await _value(cursor)
         except BaseException:
             await self.end_watch()
             raise
@@ -320,6 +333,10 @@ class ReadRouter:
 
     def _note_replica(self, replica: Source, lsn: int) -> None:
         self._stands[replica] = lsn
+        # Where the primary is away it may be the heir.
+        if self.primary.status == "up" and replica.writable_since not in (None, self.primary.writable_since):
+            replica.failed(OTHER_PRIMARY)
+            return
         # Also when the primary has passed it; but not where that took a moment for its place, as in a switch.
         if lsn == self._strays.get(replica) and lsn != self._seen[-1][1]:
             replica.failed(STRAY)

@@ -33,6 +33,7 @@ from app.cluster import Cluster
 from tests.api.conftest import MAKE_KEYS
 from tests.support.api import RunningApi
 from tests.support.program import wait_until
+from tests.support.replica import Replica
 from tests.support.server import Server
 from tests.support.topology import Topology
 from tests.workers.support import until
@@ -367,6 +368,35 @@ async def test_a_replica_that_follows_another_primary_is_passed_over(
             await until(lambda: replica.status == "up")
     finally:
         heir.stop()
+
+
+async def test_a_replica_that_was_promoted_is_passed_over(
+    topology: Topology, settings: ApiSettings, server_folder: Path
+) -> None:
+    """It goes on by itself, so its LSN is at times behind that of the primary, and at times ahead."""
+    promoted = Replica(topology.primary, server_folder / "promoted")
+    try:
+        theirs = promoted.conninfo(topology.dbname, user="pgtick_api")
+        database = Database(msgspec.structs.replace(settings, replicas=(theirs, topology.conninfo())))
+        replica, same = database.router.replicas
+        async with database.opened():
+            await until(lambda: {source.status for source in database.sources} == {"up"})
+            promoted.promote()
+            with structlog.testing.capture_logs() as said:
+                await until(lambda: replica.status == "down")
+            assert [line["source"] for line in said if "takes writes" in line.get("error", "")] == [
+                "replica_1"
+            ]
+            for _ in range(3):
+                with psycopg.connect(promoted.conninfo(topology.dbname), autocommit=True) as conn:
+                    conn.execute("select pg_logical_emit_message(true, 'test', repeat('x', 100000))")
+                seen = replica.lsn
+                await until(lambda: replica.lsn > seen)  # noqa: B023
+                looked_at = time.monotonic()
+                await until(lambda: time.monotonic() - same.silent_seconds > looked_at)  # noqa: B023
+                assert (replica.status, same.status) == ("down", "up")  # who names the primary twice may
+    finally:
+        promoted.stop()
 
 
 async def test_a_replica_that_is_where_the_primary_is_follows_it(settings: ApiSettings) -> None:
