@@ -69,7 +69,8 @@ def migrate(conninfo: str) -> list[str]:
             if attempt == LOCK_ATTEMPTS:
                 raise MigrationError(
                     f"another session is in the way ({error.diag.message_primary}): "
-                    "end old transactions (pg_stat_activity shows them) and run `pgtick migrate` again"
+                    "stop tickers and workers, end old transactions (pg_stat_activity shows them), and run "
+                    "`pgtick migrate` again"
                 ) from error
             time.sleep(random.uniform(0.5, 1.0) * attempt)  # noqa: S311
         except DBAPIError as error:

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from app.binaries import Origin
+from migrations import runner
 from migrations.runner import MigrationError, migrate, offline_sql, pending
 from tests.conftest import Database
 from tests.support.cli import environment, error_line, pgtick
@@ -218,6 +219,19 @@ def test_a_lock_that_is_let_go_is_waited_for(database: Database, tree: Tree) -> 
         wait_until_it_waits(process, dsn)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out.split()) == (0, ["sql/views/stats.sql", "sql/grants.sql"]), err
+
+
+def test_who_is_in_the_way_to_the_end_is_named(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tickers and workers are, to a change of their tables: in short transactions, one after the other."""
+    dsn = database.dsn(direct=True)
+    monkeypatch.setattr(runner, "LOCK_ATTEMPTS", 1)
+    query(dsn, "drop function scheduler.report_progress")
+    with psycopg.connect(dsn) as holder:
+        holder.execute("lock table scheduler_internal.repeatables")
+        with pytest.raises(
+            MigrationError, match=r"lock timeout.* stop tickers and workers, end old transactions"
+        ):
+            migrate(dsn)
 
 
 def test_a_deadlock_is_tried_again(database: Database, tree: Tree) -> None:
