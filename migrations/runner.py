@@ -31,6 +31,15 @@ from migrations.repeatable import (
 LOCK_ATTEMPTS = 5
 LOCK_TIMEOUT = "2s"
 
+# Shorter than deadlock_timeout: it is the migration that lets go, and nobody else is cancelled.
+FIRST_LOCKS_TIMEOUT = "500ms"
+
+# In the order in which most take them, so that who is on his way gets through.
+LOCK_ORDER = (
+    *("jobs", "job_names", "job_versions", "schedules", "dedup_keys", "waiting", "running", "workers"),
+    *("history", "audit_log"),
+)
+
 # One migration at a time in a database; the second then finds nothing left to do.
 MIGRATION_LOCK = 7_046_029_254_386_353_131
 
@@ -143,6 +152,7 @@ def _migrate_once(conninfo: str) -> list[str]:
             conn.execute(ROLES_AND_SCHEMAS.read_bytes())
         conn.execute(OWNER_CHANGE.read_bytes())
         if revisions:
+            _lock_first(conn, revisions)
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
@@ -152,6 +162,30 @@ def _migrate_once(conninfo: str) -> list[str]:
                 if conn.execute("select to_regprocedure(%s)", [call]).fetchone() != (None,):
                     conn.execute(f"select {call}".encode())
         return applied
+
+
+def _lock_first(conn: Connection[Any], revisions: list[str]) -> None:
+    """Takes all locks before anything is done.
+
+    Who reads and writes several tables would else hold one that is still to come, and wait for one that is
+    locked already: beside three clients each try from 0001 to 0006 ended in a deadlock.
+    """
+    script = ScriptDirectory.from_config(_config())
+    modes: dict[str, str] = {}
+    for revision in revisions:
+        for table, mode in getattr(script.get_revision(revision).module, "LOCKS", {}).items():
+            modes[table] = min(mode, modes.get(table, mode))  # "access exclusive" or "share"
+    if conn.execute("select to_regclass('scheduler_internal.repeatables')").fetchone() == (None,):
+        return  # a first installation
+    conn.execute(f"set local lock_timeout = '{FIRST_LOCKS_TIMEOUT}'")
+    views = "select viewname from pg_views where schemaname = 'scheduler' order by viewname"
+    for (view,) in conn.execute(views).fetchall():
+        conn.execute(
+            f"alter view scheduler.{view} reset (security_barrier)".encode()
+        )  # locks it, and no table
+    for table in sorted(modes, key=LOCK_ORDER.index):
+        conn.execute(f"lock table {VERSION_TABLE_SCHEMA}.{table} in {modes[table]} mode".encode())
+    conn.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")
 
 
 def _pending_revisions(conn: Connection[Any]) -> list[str]:

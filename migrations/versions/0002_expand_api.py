@@ -7,6 +7,14 @@ from migrations.files import STATE, run_file
 revision = "0002"
 down_revision = "0001"
 
+LOCKS = {
+    "job_names": "share",
+    "job_versions": "access exclusive",
+    "running": "access exclusive",
+    "history": "share",
+    "audit_log": "access exclusive",
+}
+
 
 def upgrade() -> None:
     """Creates what the files say."""

@@ -7,6 +7,10 @@ from migrations.files import STATE, run_file
 revision = "0003"
 down_revision = "0002"
 
+LOCKS = dict.fromkeys(
+    ("jobs", "job_versions", "schedules", "dedup_keys", "waiting", "running", "workers"), "access exclusive"
+)
+
 
 def upgrade() -> None:
     """Does what the files say."""

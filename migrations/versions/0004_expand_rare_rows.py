@@ -7,6 +7,8 @@ from migrations.files import STATE, run_file
 revision = "0004"
 down_revision = "0003"
 
+LOCKS = {"running": "share", "history": "share"}
+
 
 def upgrade() -> None:
     """Does what the file says."""

@@ -7,6 +7,8 @@ from migrations.files import STATE, run_file
 revision = "0006"
 down_revision = "0005"
 
+LOCKS = {"schedules": "access exclusive"}
+
 
 def upgrade() -> None:
     """Does what the file says."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,33 @@ def test_each_older_schema_becomes_todays(database: Database, empty_database: Da
         assert conn.execute("select dedup_key from scheduler.executions").fetchall() == [("d",)]
         audited = "select action, object_name, api_key from scheduler.audit_log"
         assert conn.execute(audited).fetchall() == [("create_job", "busy", None)]
+
+
+def test_beside_clients(empty_database: Database) -> None:
+    """They go on reading and writing in the order in which they like to."""
+    dsn = empty_database.dsn()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        conn.execute(gzip.decompress(OLDER[0].read_bytes()))
+    is_over = threading.Event()
+
+    def call() -> int:
+        calls = 0
+        with psycopg.connect(dsn, autocommit=True, prepare_threshold=None) as conn:
+            while not is_over.is_set():
+                conn.execute("select scheduler.enqueue('http', '\"https://example.org\"')")
+                conn.execute("select count(*) from scheduler.executions")
+                calls += 1
+        return calls
+
+    with ThreadPoolExecutor(3) as pool:
+        calls = [pool.submit(call) for _ in range(3)]
+        try:
+            migrate(dsn)
+        finally:
+            is_over.set()
+    with psycopg.connect(dsn, autocommit=True) as conn:
+        kept = conn.execute("select count(*) from scheduler.executions").fetchone()
+    assert kept == (sum(call.result() for call in calls),)
 
 
 def test_there_is_an_older_schema() -> None:
