@@ -340,7 +340,7 @@ def test_a_read_only_database_is_no_fault_of_a_job(
     for command in (("jobs", "apply", str(file)), ("import", "crontab", str(CRONTABS / "etc/crontab"))):
         done = pgtick(*command)
         assert (done.code, done.err.count("\n")) == (1, 1)
-        assert done.err.endswith(": name the primary, no standby, in the connection string\n")
+        assert ": name the primary, no standby, in the connection string" in done.err
 
 
 def test_numbers_stay_as_they_were_written(pgtick: Pgtick, db: Connection[Any], tmp_path: Path) -> None:
