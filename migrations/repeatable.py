@@ -20,7 +20,7 @@ RELEASE = version("pgtick")
 
 
 # As ours, with rights of their own: a dump that is loaded without owners or rights makes them those of who
-# loads it, and functions that everybody may call.
+# loads it, and functions that everybody may call. Where that was scheduler_owner, SQL jobs would run as that.
 MADE = """
     with ours as (
         select p.proname as name, p.proowner as owner
@@ -34,7 +34,7 @@ MADE = """
     )
     select o.name from ours o
     join pg_roles r on r.oid = o.owner
-    where r.rolname in ('scheduler_owner', 'scheduler_sql')
+    where r.rolname = 'scheduler_sql' or (r.rolname = 'scheduler_owner' and o.name <> 'run_as_scheduler_sql')
 """
 
 

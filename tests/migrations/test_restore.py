@@ -42,12 +42,12 @@ def state(conninfo: str) -> list[list[tuple[object, ...]]]:
 WITHOUT = ("--no-owner", "--no-privileges")
 
 
-def load(database: Database, there: str, *options: str) -> None:
+def load(database: Database, there: str, *options: str, before: str = "") -> None:
     """Makes a dump of a used database and loads it there; what fails on the way is left out, as psql does."""
     with psycopg.connect(database.dsn(direct=True), autocommit=True) as conn:
         conn.execute(USE)
     dump = run(database.server, "pg_dump", database.dsn(direct=True), *options)
-    run(database.server, "psql", there, "-X", "-q", given=dump)
+    run(database.server, "psql", there, "-X", "-q", given=before + dump)
 
 
 def check(database: Database, server: Server, there: str) -> None:
@@ -68,6 +68,20 @@ def test_a_dump_in_another_database(
     """Without owners and rights a SQL job would run as who loaded it, and everybody might call anything."""
     load(database, empty_database.dsn(), *options)
     check(database, database.server, empty_database.dsn())
+
+
+def test_a_dump_that_is_loaded_as_its_owner(database: Database, empty_database: Database) -> None:
+    """As by `pg_restore --no-owner --role=scheduler_owner`: SQL jobs would have the owner's rights."""
+    there = empty_database.dsn()
+    with psycopg.connect(there, autocommit=True) as conn:
+        conn.execute(f"grant create on database {empty_database.name} to scheduler_owner".encode())
+    load(database, there, "--no-owner", before="set role scheduler_owner;")
+    assert migrate(there) == ["sql/finish/run_as_scheduler_sql.sql", "sql/grants.sql"]
+    assert pending(there) == []
+    with psycopg.connect(there, autocommit=True) as conn:
+        owner = "select proowner::regrole::text from pg_proc where proname = 'run_as_scheduler_sql'"
+        assert conn.execute(owner.encode()).fetchone() == ("scheduler_sql",)
+    assert state(there) == state(database.dsn(direct=True))
 
 
 @pytest.mark.slow
