@@ -12,7 +12,7 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from psycopg import Connection, errors
+from psycopg import Connection, errors, sql
 from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -180,9 +180,8 @@ def _lock_first(conn: Connection[Any], revisions: list[str]) -> None:
     conn.execute(f"set local lock_timeout = '{FIRST_LOCKS_TIMEOUT}'")
     views = "select viewname from pg_views where schemaname = 'scheduler' order by viewname"
     for (view,) in conn.execute(views).fetchall():
-        conn.execute(
-            f"alter view scheduler.{view} reset (security_barrier)".encode()
-        )  # locks it, and no table
+        # Locks it, and no table, and changes nothing: that is its owner.
+        conn.execute(sql.SQL("alter view scheduler.{} owner to current_user").format(sql.Identifier(view)))
     for table in sorted(modes, key=LOCK_ORDER.index):
         conn.execute(f"lock table {VERSION_TABLE_SCHEMA}.{table} in {modes[table]} mode".encode())
     conn.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'")

@@ -96,10 +96,12 @@ def test_each_older_schema_becomes_todays(database: Database, empty_database: Da
 
 
 def test_beside_clients(empty_database: Database) -> None:
-    """They go on reading and writing in the order in which they like to."""
+    """They go on reading and writing in the order in which they like to, and keep views of their own."""
     dsn = empty_database.dsn()
+    theirs = 'scheduler."Theirs"'
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(gzip.decompress(OLDER[0].read_bytes()))
+        conn.execute(f"create view {theirs} with (security_barrier) as select 1 as one".encode())
     is_over = threading.Event()
 
     def call() -> int:
@@ -119,7 +121,11 @@ def test_beside_clients(empty_database: Database) -> None:
             is_over.set()
     with psycopg.connect(dsn, autocommit=True) as conn:
         kept = conn.execute("select count(*) from scheduler.executions").fetchone()
+        options = conn.execute(
+            "select reloptions from pg_class where oid = %s::regclass", [theirs]
+        ).fetchone()
     assert kept == (sum(call.result() for call in calls),)
+    assert options == (["security_barrier=true"],)
 
 
 def test_there_is_an_older_schema() -> None:
