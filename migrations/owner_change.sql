@@ -38,7 +38,7 @@ begin
         select pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)
         from ours n
         join pg_catalog.pg_proc p on p.pronamespace = n.oid
-        where p.proowner not in (
+        where p.prokind = 'f' and p.proowner not in (  -- procedures and aggregates are none of ours
             'scheduler_owner'::pg_catalog.regrole, 'scheduler_sql'::pg_catalog.regrole)
     loop
         execute pg_catalog.format('alter %s owner to scheduler_owner', v_change);

@@ -234,6 +234,15 @@ def test_who_is_in_the_way_to_the_end_is_named(database: Database, monkeypatch: 
             migrate(dsn)
 
 
+def test_a_procedure_of_somebody_else_is_left_alone(database: Database) -> None:
+    """No `alter function` takes it over: that ended each migration."""
+    dsn = database.dsn(direct=True)
+    query(dsn, "create procedure scheduler.theirs() language sql as 'select 1'")
+    assert migrate(dsn) == []
+    owner = "select proowner::regrole::text from pg_proc where proname = 'theirs'"
+    assert query(dsn, owner) == [("postgres",)]
+
+
 def test_a_deadlock_is_tried_again(database: Database, tree: Tree) -> None:
     """Somebody reads the views, in one transaction, in another order than that in which they are made."""
     for name in ("queues", "stats"):
