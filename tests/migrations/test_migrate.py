@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from pathlib import Path
 from secrets import token_hex
@@ -17,6 +18,8 @@ from tests.support.cli import environment, error_line, pgtick
 from tests.support.dump import dump_schema
 from tests.support.server import Server
 from tests.support.tree import Tree
+from workers import queries
+from workers.database import Link
 
 NOW = "sql/common/now.sql"
 
@@ -241,6 +244,22 @@ def test_a_procedure_of_somebody_else_is_left_alone(database: Database) -> None:
     assert migrate(dsn) == []
     owner = "select proowner::regrole::text from pg_proc where proname = 'theirs'"
     assert query(dsn, owner) == [("postgres",)]
+
+
+def test_a_start_does_not_wait_for_a_migration(database: Database) -> None:
+    """Tickers and workers look whether the database is theirs, and wait for it only when they are at work."""
+
+    async def check() -> None:
+        link = Link(database.dsn(user="pgtick_worker", direct=True), application_name="test")
+        try:
+            async with link.call(seconds=2) as conn:
+                await queries.check(conn)
+        finally:
+            await link.close()
+
+    with psycopg.connect(database.dsn(direct=True)) as holder:
+        holder.execute("lock table scheduler_internal.schedules")
+        asyncio.run(check())
 
 
 def test_a_deadlock_is_tried_again(database: Database, tree: Tree) -> None:
