@@ -40,9 +40,12 @@ begin
             v_fires := v_fires || v_at;
         end loop;
     end if;
-    return json_build_object('fires', v_fires, 'description',
-        case when v_definition.schedule is not null
-             then scheduler.describe(v_definition.schedule) end);
+    return json_build_object('fires', v_fires, 'description', case
+        -- By its stored step: what an older release took as one may be refused by now.
+        when (v_version.spec).step is not null then
+            scheduler_internal.describe_every(
+                btrim(v_definition.schedule, E' \t'), (v_version.spec).step)
+        when v_definition.schedule is not null then scheduler.describe(v_definition.schedule) end);
 end;
 $$;
 

@@ -198,6 +198,14 @@ def test_what_a_jobs_schedule_means(engine: Engine) -> None:
         read(engine, "preview_job_json", job_id=job_id, n=0)
 
 
+def test_what_a_schedule_means_that_would_be_refused_by_now(engine: Engine) -> None:
+    """An older release took it, and the job keeps it."""
+    job_id = engine.job_of("every 9 hours")
+    engine.db.execute("update scheduler_internal.job_versions set definition.schedule = 'every day 09:00'")
+    shown = read(engine, "preview_job_json", job_id=job_id, n=1)
+    assert shown["description"] == "every 9 hours, counted from 1970-01-01 00:00 UTC"
+
+
 @pytest.mark.parametrize(
     ("local", "instant"),
     [
