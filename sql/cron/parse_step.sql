@@ -5,7 +5,8 @@ as $$
 -- The step of an `every` schedule: `minute`, `15 minutes`, `1h30m`, `PT15M` or `00:15:00`.
 --
 -- Each number with its unit: PostgreSQL reads more, and otherwise than it is meant: "day 09:00" as
--- 9 hours, "1 hour 30" as half a minute more, "hours 2" as 2 seconds, "mon" as a month.
+-- 9 hours, "1 hour 30" as half a minute more, "hours 2" as 2 seconds, "mon" as a month, "dec" as
+-- ten years.
 -- Raises: 22023.
 declare
     v_step text := lower(step collate "C");
@@ -14,7 +15,7 @@ declare
         or v_step !~ '^p' and step ~ E'(^|[0-9. \t])M([ \t,0-9]|$)';
 begin
     -- Infinite steps exist since PostgreSQL 17.
-    if v_is_unclear or v_step ~ '^inf' or v_step !~ (E'^([a-z]+'
+    if v_is_unclear or v_step = 'dec' or v_step ~ '^inf' or v_step !~ (E'^([a-z]+'
         '|([+-]?[0-9.]+[ \t]*[a-z]+[ \t,]*)+|[0-9]+:[0-9]{2}:[0-9.]+'
         '|p([0-9.]+[ymwd])*(t([0-9.]+[hms])+)?)$')
     then

@@ -86,6 +86,7 @@ REFUSED = [
     ("every hours 2", "unit for each number", "every 15 minutes"),
     ("every hour 30 minutes", "unit for each number", "every 15 minutes"),
     ("every mon", "unit for each number", '"months" in full'),
+    ("every dec", "unit for each number", ""),
     ("every 1M", "unit for each number", '"months" in full'),
     ("every infinity", "length of time", ""),
     ("every 0.5 seconds", "shorter than one second", ""),
