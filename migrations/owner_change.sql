@@ -14,12 +14,18 @@ begin
     end;
     reset role;
     -- The schemas of a first installation; and of a dump that was loaded without its owners, or where
-    -- their roles were not there, everything: it belongs to who loaded it.
+    -- their roles were not there, everything that belongs to who loaded it; what somebody else has
+    -- put beside it is left alone.
     for v_change in
         with ours as (
             select n.oid, n.nspname, n.nspowner
             from pg_catalog.pg_namespace n
             where n.nspname in ('scheduler', 'scheduler_internal')
+        ), loader as (
+            select c.relowner
+            from pg_catalog.pg_class c
+            where c.oid = pg_catalog.to_regclass('scheduler_internal.repeatables')
+                and c.relowner <> 'scheduler_owner'::pg_catalog.regrole
         )
         select pg_catalog.format('schema %I', n.nspname)
         from ours n
@@ -28,18 +34,20 @@ begin
         select pg_catalog.format('table %I.%I', n.nspname, c.relname)  -- or view
         from ours n
         join pg_catalog.pg_class c on c.relnamespace = n.oid
-        where c.relkind in ('r', 'p', 'v') and c.relowner <> 'scheduler_owner'::pg_catalog.regrole
+        join loader l on l.relowner = c.relowner
+        where c.relkind in ('r', 'p', 'v')
         union all
         select pg_catalog.format('type %I.%I', n.nspname, c.relname)
         from ours n
         join pg_catalog.pg_class c on c.relnamespace = n.oid
-        where c.relkind = 'c' and c.relowner <> 'scheduler_owner'::pg_catalog.regrole
+        join loader l on l.relowner = c.relowner
+        where c.relkind = 'c'
         union all
         select pg_catalog.format('function %s', p.oid::pg_catalog.regprocedure)
         from ours n
         join pg_catalog.pg_proc p on p.pronamespace = n.oid
-        where p.prokind = 'f' and p.proowner not in (  -- procedures and aggregates are none of ours
-            'scheduler_owner'::pg_catalog.regrole, 'scheduler_sql'::pg_catalog.regrole)
+        join loader l on l.relowner = p.proowner
+        where p.prokind = 'f'  -- procedures and aggregates are none of ours
     loop
         execute pg_catalog.format('alter %s owner to scheduler_owner', v_change);
     end loop;

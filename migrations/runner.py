@@ -178,8 +178,8 @@ def _lock_first(conn: Connection[Any], revisions: list[str]) -> None:
     if conn.execute("select to_regclass('scheduler_internal.repeatables')").fetchone() == (None,):
         return  # a first installation
     conn.execute(f"set local lock_timeout = '{FIRST_LOCKS_TIMEOUT}'")
-    views = "select viewname from pg_views where schemaname = 'scheduler' order by viewname"
-    for (view,) in conn.execute(views).fetchall():
+    ours = "select viewname from pg_views where schemaname = 'scheduler' and viewowner = current_user"
+    for (view,) in conn.execute(f"{ours} order by viewname".encode()).fetchall():
         # Locks it, and no table, and changes nothing: that is its owner.
         conn.execute(sql.SQL("alter view scheduler.{} owner to current_user").format(sql.Identifier(view)))
     for table in sorted(modes, key=LOCK_ORDER.index):

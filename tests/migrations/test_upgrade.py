@@ -102,6 +102,7 @@ def test_beside_clients(empty_database: Database) -> None:
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute(gzip.decompress(OLDER[0].read_bytes()))
         conn.execute(f"create view {theirs} with (security_barrier) as select 1 as one".encode())
+        conn.execute(f"alter view {theirs} owner to scheduler_owner".encode())
     is_over = threading.Event()
 
     def call() -> int:
