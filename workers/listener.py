@@ -6,7 +6,10 @@ anyway, and a lost notification costs one pause of its polling.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+
+from psycopg.pq.abc import PGconn
 
 from workers import queries
 from workers.database import connect
@@ -15,7 +18,7 @@ from workers.looper import Looper, Outage
 SILENT_SECONDS = 60.0
 """Where the database does not tell: how long until it is asked again whether it does."""
 
-SHARDS = frozenset(str(shard) for shard in range(16))
+SHARDS = {b"%d" % shard: shard for shard in range(16)}
 
 
 class Listener(Looper):
@@ -39,7 +42,29 @@ class Listener(Looper):
                 return SILENT_SECONDS
             self._outage.ends(self.name)
             self._hear(None)  # of what came before nobody tells
-            async for notification in conn.notifies():
-                # Anybody may notify, of anything.
-                self._hear(int(notification.payload) if notification.payload in SHARDS else None)
+            await self._hear_all(conn.pgconn)
         return 0.0
+
+    async def _hear_all(self, pgconn: PGconn) -> None:
+        """Hear of every notification until the connection breaks, which raises.
+
+        As libpq has it: by psycopg's iterator it is 0.4 ms from the socket to here, a tenth of a start.
+        """
+        broken = asyncio.get_running_loop().create_future()
+
+        def read() -> None:
+            try:
+                pgconn.consume_input()
+                while (notification := pgconn.notifies()) is not None:
+                    # Anybody may notify, of anything.
+                    self._hear(SHARDS.get(notification.extra))
+            except Exception as error:
+                if not broken.done():
+                    broken.set_exception(error)
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(pgconn.socket, read)
+        try:
+            await broken
+        finally:
+            loop.remove_reader(pgconn.socket)

@@ -114,7 +114,12 @@ def test_listens_where_the_database_tells(
     wait_until(lambda: value("select fired from scheduler.tick()") > 0)
     ended = "select from scheduler.executions where job_name = 'ticked' and status = 'succeeded'"
     wait_until(lambda: bool(db.execute(ended).fetchall()))
-    assert not worker.events("the database refuses")
+
+    cut = listening.replace("select", "select pg_terminate_backend(pid)", 1)
+    assert len(db.execute(cut, (database.name,)).fetchall()) == 1
+    wait_until(lambda: bool(worker.events("database available again")))
+    schedule.wait(schedule.enqueue("python", "noop"))
+    assert not worker.events("the database refuses") + worker.events("a turn failed")
 
 
 def test_claims_only_what_it_can_run(start: StartWorker, schedule: Schedule) -> None:
