@@ -34,7 +34,7 @@ as $$
 --
 -- One shard per statement, so that a claim locks the tables of one shard and not of sixteen.
 -- Without a shard those with something ready are tried in a random rotation, until max_executions
--- are found.
+-- are found; and what has expired in those that were visited is ended.
 --
 -- Locks: the claimed rows, SKIP LOCKED: it never waits. Writes: waiting, running; history for
 -- expired ones.
@@ -70,7 +70,8 @@ begin
         v_visited := v_visited || v_shard;
         exit when v_left <= 0;
     end loop;
-    if v_visited <> '{}' then
+    -- Who is told a shard is to be quick: this would be a twelfth of it, and looks at all come soon.
+    if shard is null and v_visited <> '{}' then
         perform scheduler_internal.expire_due(v_visited, v_now);
     end if;
 end;
