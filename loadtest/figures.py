@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +76,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return {
             "benchmark": self.benchmark,
             "note": self.note,
+            "ended_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(),
             "settings": self.settings,
             "figures": [figure.document() for figure in self.figures],
