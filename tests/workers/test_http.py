@@ -302,6 +302,7 @@ async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch
         {"url": "http://example.com/", "headers": {"Host": "other"}},
         {"url": "http://example.com/", "headers": {"webhook-id": "forged"}},
         {"url": "http://example.com/", "headers": {"X-A": "b\r\nX-C: d"}},
+        {"url": "http://example.com/", "headers": {"X-A": "b\x1fd"}},
         {"url": "http://example.com/", "headers": {"Host:other": ""}},
         {"url": "http://example.com/", "headers": {"webhook-id: forged": ""}},
         {"url": "http://example.com/", "headers": {" X-A": "b"}},

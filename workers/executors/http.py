@@ -42,6 +42,7 @@ KEPT_HEADERS = (
 )
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # A client error will be the same next time, but for these: the server was slow, in conflict or asks for
 # patience.
@@ -210,8 +211,8 @@ def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
             raise BadTargetError(f"the header {name} cannot be set by a job")
         if TOKEN.fullmatch(name) is None:
             raise BadTargetError(f"the header {name!r} has no name such as X-Name")
-        if any(character in value for character in "\r\n\0"):
-            raise BadTargetError(f"the header {name!r} contains a line end")
+        if CONTROL.search(value):
+            raise BadTargetError(f"the header {name!r} contains a line end or another control character")
     return dict(headers)
 
 
