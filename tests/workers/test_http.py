@@ -136,6 +136,21 @@ async def test_no_method_is_the_default(sink: Sink) -> None:
     assert json.loads(sink.bodies[0]) == {"n": 1}
 
 
+@pytest.mark.parametrize(
+    ("written", "sent"),
+    [
+        ("/200?sig=a%2Fb%3D%2b&at=00%3A00&m=%7Ea", "/200?sig=a%2Fb%3D%2b&at=00%3A00&m=%7Ea"),
+        ("/200?q=1+%41;x#y", "/200?q=1+%41;x"),
+        ("/200?q=ü |%zz", "/200?q=%C3%BC+%7C%25zz"),
+    ],
+)
+async def test_a_url_is_called_as_it_was_written(sink: Sink, written: str, sent: str) -> None:
+    """Or a signature over it is wrong; what no URL may hold is quoted."""
+    outcome = await call(make_executor(), f"{sink.url}{written}")
+    assert outcome.status == "succeeded"
+    assert sink.requests[0].raw_path == sent
+
+
 async def test_signature_is_that_of_standard_webhooks(sink: Sink) -> None:
     second = b"z" * 24
     secrets = f"{SECRET},whsec_{base64.b64encode(second).decode()}"

@@ -42,6 +42,8 @@ KEPT_HEADERS = (
 )
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# A URL that needs nothing quoted.
+WHOLE_URL = re.compile(r"[^/?#]*//[^/?#]*(?:[\w.~:/?@!$&'()*+,;=#-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # A client error will be the same next time, but for these: the server was slow, in conflict or asks for
@@ -202,7 +204,17 @@ def _url(text: str) -> URL:
         raise BadTargetError("the URL must be https://host/path or http://host/path")
     if url.user is not None or url.password is not None:
         raise BadTargetError("the URL must not carry a user or password: use the header Authorization")
-    return url
+    if WHOLE_URL.fullmatch(text) is None:
+        return url
+    # As it was written: yarl makes of %2F a /, and a signature over the URL is wrong.
+    written = URL(text, encoded=True)
+    return URL.build(
+        scheme=url.scheme,
+        authority=url.raw_authority,
+        path=written.raw_path,
+        query_string=written.raw_query_string,
+        encoded=True,
+    )
 
 
 def _own_headers(headers: Mapping[str, str]) -> dict[str, str]:
