@@ -336,6 +336,31 @@ async def test_refused_connection_is_retried() -> None:
     assert "retry" not in error(outcome)
 
 
+@pytest.mark.parametrize(
+    ("sent", "message"),
+    [
+        (b"SSH-2.0-x\r\n", "the reply is no HTTP, or broke off: Bad status line: "),
+        (
+            b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\nok",
+            "the reply is no HTTP, or broke off: Not enough data ",
+        ),
+    ],
+)
+async def test_a_status_that_no_server_sent_is_not_told(sent: bytes, message: str) -> None:
+    """Aiohttp says 400 of what it cannot read."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(sent)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        outcome = await call(make_executor(), f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert error(outcome)["type"] == "connection"
+    assert error(outcome)["message"].startswith(message)
+    assert "400" not in error(outcome)["message"]
+
+
 async def test_endless_reply_is_cut(sink: Sink) -> None:
     outcome = await call(make_executor(), f"{sink.url}/endless")
     assert outcome.status == "succeeded"

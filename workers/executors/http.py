@@ -91,9 +91,7 @@ class HttpExecutor:
             refused = _refusal(error)
             if refused is not None:
                 return failed("refused_address", f"not called: {refused}", retry=False)
-            return failed(
-                "connection", f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            )
+            return failed("connection", _describe(error))
 
     def _message(self, execution: Execution) -> tuple[bytes | None, dict[str, str]]:
         target: dict[str, Any] = execution.target
@@ -235,6 +233,14 @@ def _refusal(error: BaseException | None) -> RefusedAddressError | None:
             return error
         error = error.__cause__ or getattr(error, "os_error", None) or error.__context__
     return None
+
+
+def _describe(error: Exception) -> str:
+    """Say what went wrong, without the 400 that aiohttp makes up for what it cannot read."""
+    if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError):
+        reason = getattr(error.__cause__ or error, "message", error)
+        return f"the reply is no HTTP, or broke off: {' '.join(str(reason).split())}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 def _retry_after(value: str | None) -> timedelta | None:
