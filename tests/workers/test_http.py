@@ -216,6 +216,13 @@ async def test_a_retry_after_that_is_no_time_is_none(sink: Sink) -> None:
         assert (await call(make_executor(), f"{sink.url}/503")).retry_after is None, text
 
 
+async def test_a_retry_after_of_no_wait_leaves_the_backoff(sink: Sink) -> None:
+    """Else a server whose clock is behind has all attempts made at once, while it is overloaded."""
+    for text in ("0", format_datetime(datetime.now(UTC) - timedelta(seconds=5), usegmt=True)):
+        sink.headers = {"Retry-After": text}
+        assert (await call(make_executor(), f"{sink.url}/503")).retry_after is None, text
+
+
 async def test_redirect_is_not_followed(sink: Sink) -> None:
     sink.headers = {"Location": f"{sink.url}/200"}
     outcome = await call(make_executor(), f"{sink.url}/302")

@@ -244,15 +244,19 @@ def _describe(error: Exception) -> str:
 
 
 def _retry_after(value: str | None) -> timedelta | None:
-    """Understand seconds or an HTTP date; at most a day, so that no server can park a job for good."""
+    """Understand seconds or an HTTP date; at most a day, so that no server can park a job for good.
+
+    None, so that the job's own backoff counts, also for no wait, and for a time that is over, perhaps by our
+    clock only.
+    """
     if value is None:
         return None
     if value.strip().isdecimal():
-        seconds = min(float(value), MAX_RETRY_AFTER.total_seconds())
-        return timedelta(seconds=seconds)
-    try:
-        when = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    wait = when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)
-    return min(max(wait, timedelta()), MAX_RETRY_AFTER)
+        wait = timedelta(seconds=min(float(value), MAX_RETRY_AFTER.total_seconds()))
+    else:
+        try:
+            when = parsedate_to_datetime(value)
+        except (ValueError, OverflowError):
+            return None
+        wait = when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)
+    return min(wait, MAX_RETRY_AFTER) if wait > timedelta() else None
