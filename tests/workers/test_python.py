@@ -196,6 +196,13 @@ async def test_progress_that_cannot_be_stored_may_be_better_the_next_time(execut
     assert "retry" not in told
 
 
+async def test_progress_of_an_earlier_run_is_nobodys(executor: PythonExecutor) -> None:
+    await run(executor, "report-late")
+    later = bench(executor, "report-late")
+    assert (await later.ended()).result == "2"
+    assert later.progress == []
+
+
 async def test_progress_arrives_in_order(executor: PythonExecutor) -> None:
     running = bench(executor, "progress")
     assert result(await running.ended()) == "done"

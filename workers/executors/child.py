@@ -106,7 +106,11 @@ class Child:
             self._send(frame)
 
     def _answer(self, order: dict[str, Any]) -> dict[str, Any]:
-        self._context = context = make_context(order, self._report)
+        def report(value: Any) -> None:
+            text = to_capped_json(value, limit_bytes=PROGRESS_BYTES)
+            self._send({"kind": "progress", "value": text}, during=context)
+
+        self._context = context = make_context(order, report)
         try:
             return describe_result(self._call(self._handlers[order["handler"]], context))
         except BaseException as error:
@@ -151,13 +155,12 @@ class Child:
             with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
                 self._runner.get_loop().call_soon_threadsafe(task.cancel)
 
-    def _report(self, value: Any) -> None:
-        self._send({"kind": "progress", "value": to_capped_json(value, limit_bytes=PROGRESS_BYTES)})
-
-    def _send(self, frame: dict[str, Any]) -> None:
+    def _send(self, frame: dict[str, Any], *, during: Context | None = None) -> None:
         data = json.dumps(frame).encode()
         with self._sending:
-            self._connection.sendall(len(data).to_bytes(4, "big") + data)
+            # A thread that outlives its run must not speak for the next.
+            if during is None or during is self._context:
+                self._connection.sendall(len(data).to_bytes(4, "big") + data)
 
 
 def receive(connection: socket.socket) -> dict[str, Any] | None:
