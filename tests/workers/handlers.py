@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -241,6 +242,22 @@ def report_late(ctx: Context) -> int:
         each.progress("late")
     _earlier.append(ctx)
     return len(_earlier)
+
+
+_open: list[int] = []
+
+
+@handler("leak-files")
+def leak_files(ctx: Context) -> int:
+    """Leaves files open, of which its process may have only some more."""
+    if not _open:
+        most = len(list(Path("/proc/self/fd").iterdir())) + 20
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    try:
+        _open.extend(os.open("/dev/null", os.O_RDONLY) for _ in range(10))
+    except OSError as error:
+        raise ConnectionError("cannot connect") from error
+    return len(_open)
 
 
 @handler("progress-and-wait")

@@ -151,6 +151,13 @@ async def test_dead_child_fails_its_execution_only(
     await neighbour.stop("cancelled")
 
 
+async def test_who_lacks_files_has_no_files_of_earlier_runs_the_next_time(executor: PythonExecutor) -> None:
+    """A handler that leaves files open would fail for good, once they are more than a process may have."""
+    statuses = [(await run(executor, "leak-files")).status for _ in range(6)]
+    assert "failed" in statuses[:3]
+    assert "succeeded" in statuses[3:]
+
+
 async def test_fork_that_returns_does_not_answer(executor: PythonExecutor) -> None:
     assert result(await run(executor, "fork")) != 99
     assert result(await run(executor, "echo", "next"))["payload"] == "next"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import queue
@@ -64,6 +65,19 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
     return frame
 
 
+def is_spent(error: BaseException) -> bool:
+    """Whether files or memory ran out: the next run would lack what others have left open."""
+    seen: set[int] = set()
+    while True:
+        if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.EMFILE):
+            return True
+        seen.add(id(error))
+        reason = error.__cause__ or error.__context__
+        if reason is None or id(reason) in seen:  # they may go in a circle
+            return False
+        error = reason
+
+
 def make_context(order: dict[str, Any], report: Any) -> Context:
     """Make a handler's context from the frame that orders its run."""
     return Context(
@@ -114,7 +128,7 @@ class Child:
         try:
             return describe_result(self._call(self._handlers[order["handler"]], context))
         except BaseException as error:
-            return describe_exception(error)
+            return describe_exception(error) | {"spent": is_spent(error)}
         finally:
             self._context = None
 

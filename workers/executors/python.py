@@ -74,7 +74,7 @@ class PythonExecutor:
         try:
             await child.send(order)
             frame = await _answer(child, run)
-            behaved = True
+            behaved = not frame.get("spent")
         except ChildDiedError as error:
             output = child.output.take()
             return failed("handler_died", f"the handler's process {error}", output=output[-2048:])
