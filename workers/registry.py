@@ -38,6 +38,9 @@ class Permanent(Exception):  # noqa: N818 - it reads as what the handler says: r
 class RetryAfter(Exception):  # noqa: N818
     """The execution failed and is to be tried again after the given seconds or at the given time."""
 
+    seconds: float | None = None
+    """None where a subclass has not called __init__: then the job's backoff counts."""
+
     def __init__(
         self, after: float | datetime, message: str = "the handler asked to be tried again later"
     ) -> None:

@@ -54,7 +54,7 @@ async def raises_on_loop(ctx: Context) -> None:
 
 class UnprintableError(Exception):
     def __str__(self) -> str:
-        raise RuntimeError("nobody can print this")
+        raise SystemExit("nobody can print this")
 
 
 @handler("unprintable-thread", mode="thread")
@@ -75,6 +75,21 @@ def permanent(ctx: Context) -> None:
 @handler("later")
 async def later(ctx: Context) -> None:
     raise RetryAfter(42, "the quota is used up")
+
+
+class BusyError(RetryAfter):
+    def __init__(self) -> None:
+        self.message = "never told RetryAfter"
+
+
+@handler("busy")
+def busy(ctx: Context) -> None:
+    raise BusyError
+
+
+@handler("busy-thread", mode="thread")
+def busy_in_thread(ctx: Context) -> None:
+    raise BusyError
 
 
 @handler("sys-exit")

@@ -122,6 +122,15 @@ async def test_retry_after_sets_the_delay(executor: PythonExecutor) -> None:
     assert outcome.retry_after == timedelta(seconds=42)
 
 
+@pytest.mark.parametrize("name", ["busy", "busy-thread"])
+async def test_retry_after_of_a_subclass_without_a_time_leaves_the_backoff(
+    executor: PythonExecutor, name: str
+) -> None:
+    outcome = await run(executor, name)
+    assert error(outcome)["type"] == "BusyError"
+    assert outcome.retry_after is None
+
+
 @pytest.mark.parametrize("name", ["sys-exit", "sys-exit-thread"])
 async def test_sys_exit_is_a_failure(executor: PythonExecutor, name: str) -> None:
     assert error(await run(executor, name))["message"] == "the handler called sys.exit(3)"

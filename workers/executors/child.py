@@ -48,7 +48,7 @@ def describe_exception(error: BaseException) -> dict[str, Any]:
             message = f"the handler called sys.exit({error.code!r})"
         else:
             message = str(error) or type(error).__name__
-    except Exception:
+    except BaseException:
         message = f"{type(error).__name__}, which cannot be printed"
     frame: dict[str, Any] = {
         "kind": "failed",
