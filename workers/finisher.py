@@ -58,6 +58,11 @@ class Finisher(Looper):
         """Whether so much waits to be recorded that no more is to be claimed."""
         return len(self._ended) >= MAX_BACKLOG
 
+    @property
+    def waiting(self) -> int:
+        """How many executions the database does not know the end of, or still has to take back."""
+        return len(self._ended) + len(self._unbegun)
+
     def add(self, run: Run, outcome: Outcome) -> None:
         """Take an outcome."""
         if outcome.status in ("recorded", "discarded"):
@@ -72,9 +77,8 @@ class Finisher(Looper):
 
     def discard_all(self) -> None:
         """Drop everything: the lease is lost, and with it the right to record."""
-        dropped = len(self._ended) + len(self._unbegun)
-        if dropped:
-            self._log.warning("ends discarded, because the lease is lost", executions=dropped)
+        if self.waiting:
+            self._log.warning("ends discarded, because the lease is lost", executions=self.waiting)
         for run in [run for run, _ in self._ended] + self._unbegun:
             self._forget(run)
         self._ended.clear()

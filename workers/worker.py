@@ -14,7 +14,6 @@ earlier.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Mapping
 
 import psycopg
@@ -230,9 +229,14 @@ class Worker:
             _log.warning("the grace is over, stopping what runs; others will run it again")
             self._runner.stop_all("shutdown")
             await self._runner.wait_idle()
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(RECORD_SECONDS):
                 await self._finisher.wait_empty()
+        except TimeoutError:
+            _log.error(
+                "ends cannot be recorded, leaving without; others will run these executions again",
+                executions=self._finisher.waiting,
+            )
 
     async def _say_goodbye(self) -> None:
         try:

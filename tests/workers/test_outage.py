@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,23 @@ def test_short_outage_costs_nothing(
         assert (row.status, row.attempt) == ("succeeded", 1)
     assert len(file.read_text().splitlines()) == 5
     wait_until(lambda: bool(worker.events("database available again")))
+
+
+def test_who_leaves_in_an_outage_tells_what_was_not_recorded(
+    start: StartWorker, schedule: Schedule, database: Database, tmp_path: Path
+) -> None:
+    """Its log has them as succeeded, but they will run again."""
+    worker = start("worker")
+    file = tmp_path / "runs"
+    for _ in range(2):
+        schedule.enqueue("python", "touch", payload={"file": str(file), "seconds": 1})
+    wait_until(lambda: file.exists() and len(file.read_text().splitlines()) == 2)
+    with outage(database, schedule.conn):
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+    assert len(worker.events("execution ended")) == 2
+    event = "ends cannot be recorded, leaving without; others will run these executions again"
+    assert [line["executions"] for line in worker.events(event)] == [2]
 
 
 def test_outage_beyond_the_lease_stops_everything(
