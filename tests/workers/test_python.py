@@ -358,6 +358,30 @@ async def test_a_child_finds_handlers_in_the_current_folder(
         await executor.close()
 
 
+async def test_what_gets_no_child_is_given_back(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker whose handlers no longer load must not use up the attempts of all that is claimed."""
+    module = tmp_path / "of_a_user.py"
+    module.write_text(OF_A_USER)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr(python, "UNAVAILABLE_SECONDS", 3600.0)
+    executor = PythonExecutor(
+        make_settings("of_a_user"), handlers=load_handlers(["of_a_user"]), keeper=keeper
+    )
+    module.write_text("import no_such_module")
+    with capture_logs() as logs:
+        ended = await asyncio.gather(*(run(executor, "of-a-user") for _ in range(3)))
+    assert [outcome.status for outcome in ended] == ["released"] * 3
+    assert not executor.available
+    assert [line["event"] for line in logs] == ["handlers cannot be started, giving executions back"]
+    assert "No module named 'no_such_module'" in logs[0]["error"]
+    module.write_text(OF_A_USER)
+    assert result(await run(executor, "of-a-user")) == "hello"
+    await executor.close()
+
+
 def test_handlers_are_checked_when_they_are_declared() -> None:
     async def coroutine(_: object) -> None: ...
 

@@ -37,12 +37,16 @@ class PythonExecutor:
         # Threads cannot be killed: those that hang must not become more and more.
         self._threads = asyncio.Semaphore(settings.concurrency)
         self._unavailable_until = -math.inf
+        self._childless_until = -math.inf
 
     @property
     def available(self) -> bool:
-        """Whether there is any handler; not for a while where those that hang leave no thread."""
-        lacks_threads = self._threads.locked() and time.monotonic() < self._unavailable_until
-        return bool(self._handlers) and not lacks_threads
+        """Whether there is any handler; not for a while where those that hang leave no thread, or where no
+        child can be started.
+        """
+        now = time.monotonic()
+        lacks_threads = self._threads.locked() and now < self._unavailable_until
+        return bool(self._handlers) and not lacks_threads and now >= self._childless_until
 
     async def start(self) -> None:
         """Start the first child; raises ChildDiedError when the handlers cannot be loaded there."""
@@ -69,7 +73,12 @@ class PythonExecutor:
         try:
             child = await self._pool.take()
         except (ChildDiedError, OSError) as error:
-            return failed("cannot_start", str(error))
+            # No doing of the execution's: it would use up all attempts here, while other workers can run it.
+            now = time.monotonic()
+            if now >= self._childless_until:  # else it has been told: as many failed as were claimed at once
+                _log.error("handlers cannot be started, giving executions back", error=str(error))
+            self._childless_until = now + UNAVAILABLE_SECONDS
+            return Outcome(status="released")
         behaved = False
         try:
             await child.send(order)
