@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import errno
 import socket
+import struct
+import sys
 
 from app.api.config import ApiSettings
 from app.settings import SettingsError
@@ -11,6 +15,17 @@ from app.settings import SettingsError
 BACKLOG = 2048
 SILENT_SECONDS = 30
 """Who neither reads what he is sent nor says that he is still there is cut off after that."""
+_ATTACH_FILTER = 26
+"""Linux' SO_ATTACH_FILTER, which Python does not name."""
+_DROP_SYN = b"".join(
+    struct.pack("HBBI", *instruction)
+    for instruction in (
+        (0x30, 0, 0, 13),  # the flags of TCP,
+        (0x45, 0, 1, 0x02),  # with SYN:
+        (0x06, 0, 0, 0),  # drop
+        (0x06, 0, 0, 0xFFFF),  # else keep
+    )
+)
 
 
 class PortTakenError(SettingsError):
@@ -44,6 +59,18 @@ def inherit(descriptor: int) -> socket.socket:
     if not listens:
         raise SettingsError(f"--fd {descriptor} is no listening socket: give the number of one")
     return _prepare(listener)
+
+
+def refuse_new(listener: socket.socket) -> None:
+    """Has nobody begin to connect any more, whichever process has the socket: who tries, tries again in 1 s.
+
+    A handshake that has begun goes on. Elsewhere than on Linux, nothing happens.
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(_DROP_SYN)
+        with contextlib.suppress(OSError):
+            filled = struct.pack("HP", len(_DROP_SYN) // 8, ctypes.addressof(program))
+            listener.setsockopt(socket.SOL_SOCKET, _ATTACH_FILTER, filled)
 
 
 def _prepare(listener: socket.socket) -> socket.socket:

@@ -19,7 +19,7 @@ import structlog
 import uvicorn
 
 from app.api.config import ApiSettings, process_settings
-from app.api.listener import BACKLOG
+from app.api.listener import BACKLOG, refuse_new
 from app.api.logs import configure_logs
 from app.api.main import Api, create_app
 from app.api.protocol import Protocol
@@ -40,9 +40,12 @@ _log = structlog.get_logger("api")
 class Server(uvicorn.Server):
     """A server that drains before it leaves."""
 
-    def __init__(self, config: uvicorn.Config, api: Api, *, ready_fd: int | None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, api: Api, *, ready_fd: int | None, alone: bool = False
+    ) -> None:
         super().__init__(config)
         self._api = api
+        self._alone = alone
         self._ready_fd = ready_fd
         self._loop: asyncio.AbstractEventLoop | None = None
         self._asked = False
@@ -85,7 +88,11 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Takes no more connections; what was sent on those that were taken is answered."""
         # Closed with its socket, a connection that still waits to be taken would be reset: on a busy machine
-        # the loop may not have come to that.
+        # the loop may not have come to that. Where others have the socket, they take it.
+        if self._alone:
+            for each in sockets or []:
+                refuse_new(each)
+            await asyncio.sleep(SHORT_SECONDS)  # for those who knocked before, a round trip away
         waiting = [taken for each in sockets or [] for taken in _take_all(each)]
         for server in self.servers:
             server.close()
@@ -146,8 +153,9 @@ def serve(
     log_level: str,
     ready_fd: int | None = None,
     number: int | None = None,
+    alone: bool = False,
 ) -> None:
-    """Serves until a signal ends it."""
+    """Serves until a signal ends it; `alone` where no other process has the socket."""
     if number is not None:
         settings = process_settings(settings, number)
     configure_logs(log_format, log_level, node_id=settings.node_id)
@@ -157,5 +165,5 @@ def serve(
     _log.info("serving", host=host, port=port, replicas=len(settings.replicas), auth=settings.auth)
     if settings.redis_url is None:
         _log.info("no REDIS_URL: each process caches and limits by itself")
-    Server(config, api, ready_fd=ready_fd).run(sockets=[listener])
+    Server(config, api, ready_fd=ready_fd, alone=alone).run(sockets=[listener])
     _log.info("left")

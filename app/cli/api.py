@@ -27,6 +27,7 @@ def api(*, host: str | None, port: int | None, processes: int | None, fd: int | 
     settings = api_settings(loaded, host=host, port=port, processes=processes)
     listener = listen(settings) if fd is None else inherit(fd)
     if settings.processes == 1:
-        serve(settings, listener, log_format=loaded.log_format, log_level=loaded.log_level)
+        log_format, log_level = loaded.log_format, loaded.log_level
+        serve(settings, listener, log_format=log_format, log_level=log_level, alone=fd is None)
     else:
         Processes(settings, listener, log_format=loaded.log_format, log_level=loaded.log_level).run()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +22,7 @@ from psycopg import Connection
 from app.api.config import ApiSettings
 from app.api.listener import listen
 from app.api.main import create_app
-from app.api.server import Server, configure
+from app.api.server import Server, _take_all, configure
 from app.api.streams import LATE_MS, EventId
 from tests.api.conftest import API_USER
 from tests.conftest import Connect, Database, StartNginx
@@ -128,6 +131,30 @@ async def test_a_connection_that_nobody_has_taken_yet_is_answered(api_settings: 
         late.sendall(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n")
         await server.shutdown([listener])
         assert late.recv(1000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its socket filters")
+async def test_who_comes_as_the_socket_is_closed_is_refused(
+    api_settings: ApiSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = create_app(api_settings)
+    server = Server(configure(api, api_settings), api, ready_fd=None, alone=True)
+    listener = listen(api_settings)
+    server.config.load()
+    server.lifespan = server.config.lifespan_class(server.config)
+    await server.startup([listener])
+    address = listener.getsockname()
+    with socket.socket() as late:
+        late.setblocking(False)
+
+        def take_all_while_one_comes(taken_from: socket.socket) -> Iterator[socket.socket]:
+            yield from _take_all(taken_from)
+            assert late.connect_ex(address) == errno.EINPROGRESS
+
+        monkeypatch.setattr("app.api.server._take_all", take_all_while_one_comes)
+        await server.shutdown([listener])
+        select.select([], [late], [], IN_TIME_SECONDS)
+        assert late.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNREFUSED
 
 
 def test_what_is_under_way_is_answered(start: Start, stuck: Callable[[ApiProcess], Any]) -> None:
