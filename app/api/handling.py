@@ -20,6 +20,7 @@ from app.api.bodies import Body
 from app.api.config import MAX_BODY_BYTES
 from app.api.context import context_of
 from app.api.errors import MEDIA_TYPE, FieldError, Problem, problem_of
+from app.api.observe import READS
 from app.api.operations import Operation, operation_of
 from app.api.parameters import NoQuery, Query, read_query
 from app.api.values import explain
@@ -54,8 +55,9 @@ _log = structlog.get_logger("api")
 
 
 async def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
-    """Refuses a key that lacks the scope, and a query where none is read: it must not seem to count.
+    """Refuses a key that lacks the scope, and a query or condition where none is read.
 
+    It must not seem to count: a PUT with `If-None-Match: *` replaced the job that it was not to touch.
     Waits for nothing; a guard that is not async, Litestar calls in a thread.
     """
     operation = operation_of(handler)
@@ -65,6 +67,13 @@ async def check_request(connection: ASGIConnection[Any, Any, Any, Any], handler:
         check_scope(context_of(connection.scope), operation.scope)
     if operation.query is NoQuery:
         read_query(connection.scope["query_string"], NoQuery)
+    if connection.scope.get("method") not in READS:
+        for name, _ in connection.scope["headers"]:
+            if name == b"if-none-match":
+                hint = "to create a job only if its name is free, POST it to /v1/jobs"
+                raise header_problem("If-None-Match", "is not taken with a write", hint=hint)
+            if name == b"if-match" and not operation.if_match:
+                raise header_problem("If-Match", "is not taken here", hint="leave it out")
 
 
 def query_of(request: AnyRequest, kind: type[Q]) -> Q:

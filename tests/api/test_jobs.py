@@ -123,6 +123,23 @@ def test_any_version_is_one_that_there_is(client: httpx.Client) -> None:
     assert client.put("/v1/jobs/by-name/j", json=HTTP, headers=there_is_one).status_code == 200
 
 
+def test_a_condition_that_is_not_looked_at_is_refused(client: httpx.Client) -> None:
+    path = make(client).headers["location"]
+    none, some = {"If-None-Match": "*"}, {"If-Match": "*"}
+
+    for refused, field in (
+        (client.put("/v1/jobs/by-name/j", json=HTTP | {"priority": 1}, headers=none), "If-None-Match"),
+        (client.patch(path, json={"priority": 1}, headers=none), "If-None-Match"),
+        (client.delete(path, headers=none), "If-None-Match"),
+        (client.post(f"{path}/pause", headers=some), "If-Match"),
+    ):
+        assert refused.status_code == 400
+        assert refused.json()["errors"][0]["field"] == f"header.{field}"
+        assert refused.json()["hint"]
+    assert client.get(path).json()["priority"] == 0
+    assert client.get(path, headers=none).status_code == 304
+
+
 def test_pages_neither_repeat_nor_hide_what_was_there(client: httpx.Client) -> None:
     names = [f"n{i:02d}" for i in range(20)]
     for name in names:
