@@ -99,14 +99,14 @@ class Ring:
     def after(self, last: EventId) -> Iterator[Event] | None:
         """Returns what came after an event; None where that is not known any more, or never was.
 
-        What a process looked at when it told an event, it saw as it was at the time of its id. But of jobs
-        it hears: after an event of another process, changes are told that it may not have heard of by then.
+        What another process told before that event it saw at other times than this one, of jobs it may hear
+        LATE_MS later, and of one look it tells several events, of which not all may have arrived.
         """
         is_ours = last == self._complete_after or any(event.event_id == last for event in self._events)
         heard = last if is_ours else EventId(last.milliseconds - LATE_MS, 0)
         if heard < self._complete_after or last.milliseconds > self.newest.milliseconds + FURTHEST_AHEAD_MS:
             return None
-        return (event for event in self._events if event.is_after(heard if event.name == "jobs" else last))
+        return (event for event in self._events if event.is_after(heard))
 
 
 class Stream:
