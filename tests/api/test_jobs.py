@@ -183,6 +183,20 @@ def test_the_same_request_again_is_answered_and_not_done(client: httpx.Client) -
     assert other.json()["errors"][0]["field"] == "header.Idempotency-Key"
 
 
+def test_what_is_sent_again_with_a_rotated_key_is_not_done(client: httpx.Client, db: Connection[Any]) -> None:
+    rotate = """
+        select r.api_key from scheduler.api_keys k, scheduler.rotate_api_key(k.key_id) r
+        where k.name = 'admin' and k.replaced_by is null
+    """
+    first = client.post("/v1/executions", json=HTTP, headers={"Idempotency-Key": "k"})
+    for _ in range(2):
+        row = db.execute(rotate).fetchone()
+        assert row is not None
+        headers = {"Idempotency-Key": "k", "Authorization": f"Bearer {row[0]}"}
+        again = client.post("/v1/executions", json=HTTP, headers=headers)
+        assert again.json()["execution_id"] == first.json()["execution_id"]
+
+
 def test_two_at_once_with_one_key_make_one(client: httpx.Client) -> None:
     answers: list[httpx.Response] = []
 

@@ -90,6 +90,16 @@ def test_rotation_has_two_alive(engine: Engine) -> None:
     assert [len(check(engine, key["api_key"])) for key in (old, new)] == [0, 1]
 
 
+def test_a_rotated_key_is_the_same_client(engine: Engine) -> None:
+    first, another = new_key(engine), new_key(engine)
+    secrets, key_id = [first["api_key"]], first["key_id"]
+    for _ in range(3):
+        (new,) = engine.rows("rotate_api_key", key_id=key_id)
+        secrets, key_id = [*secrets, new["api_key"]], new["key_id"]
+    assert [check(engine, secret)[0]["key_id"] for secret in secrets] == [first["key_id"]] * 4
+    assert check(engine, another["api_key"])[0]["key_id"] == another["key_id"]
+
+
 def test_rotation_prolongs_nothing(engine: Engine) -> None:
     end = engine.clock.now + timedelta(hours=1)
     old = new_key(engine, expires_at=end)
