@@ -11,10 +11,12 @@ import re
 from collections.abc import Callable
 from operator import itemgetter
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 import msgspec
 
-ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+ID = re.compile(r"[0-9a-f]{8}(-?)[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{4}\1[0-9a-f]{12}", re.IGNORECASE)
+"""As the router takes it: with hyphens or without."""
 ENDED = frozenset({"succeeded", "failed", "cancelled", "expired"})
 EXECUTION_SECONDS = 1.0
 ENDED_SECONDS = 10.0
@@ -37,7 +39,7 @@ class Match(msgspec.Struct, frozen=True):
 
     rule: Rule
     path: str
-    """The path as the key has it: ids in lower case."""
+    """The path as the key has it: ids in their one form."""
     tags: tuple[str, ...]
 
 
@@ -81,8 +83,8 @@ def match(path: str) -> Match | None:
         return None
     if found and ID.fullmatch(found) is None:
         return None
-    found = found.lower()
-    parts[3:4] = [found] if found else []
+    if found:
+        found = parts[3] = str(UUID(found))
     return Match(rule, "/".join(parts), tuple(tag.replace("{id}", found) for tag in rule.tags))
 
 

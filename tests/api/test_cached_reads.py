@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import msgspec
@@ -72,6 +73,14 @@ def test_a_read_is_answered_from_the_cache(client: httpx.Client, api: RunningApi
     unchanged = client.get(f"/v1/jobs/{job}", headers={"If-None-Match": first.headers["etag"]})
     assert (unchanged.status_code, unchanged.content) == (304, b"")
     assert unchanged.headers["x-request-id"] != first.headers["x-request-id"]
+
+
+def test_an_id_is_the_same_however_it_is_written(client: httpx.Client, api: RunningApi, job: str) -> None:
+    wait_until(lambda: api.app.changes.mode == "listen", "it hears")
+    assert read(client, job) == (0, "miss")
+    assert read(client, UUID(job).hex) == read(client, job.upper()) == (0, "hit")
+    client.patch(f"/v1/jobs/{UUID(job).hex}", json={"priority": 1}).raise_for_status()
+    assert read(client, UUID(job).hex) == (1, "miss")
 
 
 def test_a_change_in_psql_is_seen_by_every_process(
