@@ -47,6 +47,15 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)  # noqa: S101
         return command
 
+    def invoke(self, ctx: click.Context) -> object:
+        """Runs a command. That its reader, such as `head`, has seen enough is no failure: to click it is."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still buffered must not be tried again at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return DONE
+
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="pgtick")
@@ -103,10 +112,6 @@ def run(command: click.Command, args: list[str] | None = None, *, prog_name: str
         return _fail(describe_error(error))
     except (ClusterError, NoDatabaseError, SettingsError) as error:
         return _fail(_one_line(str(error)))
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough. What is still buffered must not be tried again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return DONE
     except OSError as error:
         what = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _fail(_one_line(what))

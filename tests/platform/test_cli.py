@@ -217,12 +217,24 @@ def test_psql_keeps_the_password_off_its_command_line(database: Database) -> Non
     assert database.server.cluster.password("postgres") not in done.stdout
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    command = f"{' '.join(PGTICK)} migrate --sql | head -n 1; exit ${{PIPESTATUS[0]}}"
+@pytest.mark.parametrize(
+    ("command", "reader", "shown"),
+    [
+        ("migrate --sql", "head -n 1", "begin;\n"),
+        ("preview '* * * * *' -n 1000", "head -n 1", "every minute\n"),
+        ("jobs list", "true", ""),
+    ],
+)
+def test_a_reader_that_has_seen_enough_is_no_error(
+    command: str, reader: str, shown: str, database: Database
+) -> None:
+    """Nor is one who sees none: what is written in one piece and what line by line."""
+    line = f"{' '.join(PGTICK)} {command} | {reader}; exit ${{PIPESTATUS[0]}}"
+    environ = environment(DB_WRITE_CONNECTION_STRING=database.dsn())
     done = subprocess.run(
-        ["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False, timeout=60
+        ["bash", "-c", line], env=environ, capture_output=True, text=True, check=False, timeout=60
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, "begin;\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown, "")
 
 
 def test_closed_standard_streams_do_no_harm(database: Database, tmp_path: Path) -> None:
