@@ -21,6 +21,8 @@ from tests.conftest import Connect
 from tests.faults.sessions import waiting
 from tests.files.support import jobs_of, writes_of
 
+JOBS = 300
+
 
 class Write(Protocol):
     """Writes a file and returns its path."""
@@ -173,6 +175,24 @@ def test_two_files_do_not_fight_over_a_job(db: Connection[Any], write: Write) ->
         'f:3: x: is managed by "file:a", which says otherwise; '
         "change it there, or give it to this file with --take-over"
     ]
+
+
+def test_a_job_of_another_file_is_compared_without_a_look_at_all_jobs(
+    db: Connection[Any], write: Write
+) -> None:
+    jobs = "".join(f"  job-{number}: {{sql: select 1}}\n" for number in range(JOBS))
+    apply_file(db, write(f"version: 1\nname: a\njobs:\n{jobs}", "a.yaml"))
+    db.execute("analyze scheduler_internal.jobs, scheduler_internal.job_versions")
+    other = write(f"version: 1\nname: b\njobs:\n{jobs}", "b.yaml")
+    with db.transaction():
+        assert apply_file(db, other).count("unchanged") == JOBS
+        read = db.execute(
+            "select sum(pg_stat_get_xact_tuples_returned(c.oid)) from pg_class c"
+            " where c.relkind = 'r' and c.relname ~ '^job_versions_'"
+        ).fetchone()
+    # A partition of 16 while it is small, then by its key; all of them for each would be JOBS squared.
+    assert read is not None
+    assert read[0] < JOBS**2 / 4
 
 
 def test_a_file_takes_over(db: Connection[Any], write: Write) -> None:
