@@ -38,7 +38,10 @@ COLLECT_AFTER = 20_000
 Main = Callable[[asyncio.Event], Awaitable[None]]
 
 
-@click.group(help="The processes that make pgtick run: any number of tickers, any number of workers.")
+@click.group(
+    help="The processes that make pgtick run: any number of tickers, any number of workers.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 def main() -> None:
     """Choose what to run."""
 

@@ -95,6 +95,10 @@ def run(command: click.Command, args: list[str] | None = None, *, prog_name: str
         code = command.main(args, prog_name=prog_name, standalone_mode=False)
         # What the last command returned is not for the shell; ctx.exit(n) arrives here as n.
         return code if isinstance(code, int) else DONE
+    except click.exceptions.NoArgsIsHelpError as error:
+        # Of many lines: who types no more than this wants to know what there is.
+        click.echo(error.format_message(), err=True)
+        return WRONG_USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else prog_name
         return _fail(

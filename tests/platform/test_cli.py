@@ -217,6 +217,21 @@ def test_psql_keeps_the_password_off_its_command_line(database: Database) -> Non
     assert database.server.cluster.password("postgres") not in done.stdout
 
 
+def test_a_group_alone_tells_what_there_is() -> None:
+    for group, command in ((), "doctor"), (("jobs",), "export"):
+        done = pgtick(*group)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr == pgtick(*group, "--help").stdout
+        assert f"\n  {command} " in done.stderr
+
+
+@pytest.mark.parametrize("command", ["ticker", "worker", "jobs"])
+def test_help_has_two_names(command: str) -> None:
+    short, long = pgtick(command, "-h"), pgtick(command, "--help")
+    assert (short.returncode, short.stdout) == (0, long.stdout)
+    assert long.stdout.startswith(f"Usage: pgtick {command} ")
+
+
 @pytest.mark.parametrize(
     ("command", "reader", "shown"),
     [
