@@ -98,42 +98,48 @@ def _local(user: str) -> str:
 
 def describe_error(error: psycopg.Error) -> str:
     """Returns an error of PostgreSQL in one line: message, detail, and the hint, or else our own."""
+    return ": ".join(filter(None, explain_error(error)))
+
+
+def explain_error(error: psycopg.Error) -> tuple[str, str]:
+    """Returns what is wrong and our own fix for it, which may be empty: each in one line."""
     diag = error.diag
     if diag.message_primary is None:
-        return _describe_lost_connection(str(error))
+        return _explain_lost_connection(str(error))
     if isinstance(error, SCHEMA_ERRORS) and "scheduler" in diag.message_primary:
         return (
-            f"{diag.message_primary}: the database's schema is older than this pgtick: run `pgtick migrate`"
+            f"{diag.message_primary}: the database's schema is older than this pgtick",
+            "run `pgtick migrate`",
         )
     if isinstance(error, errors.ReadOnlySqlTransaction):
-        return f"{diag.message_primary}: {READ_ONLY_FIX}"
+        return diag.message_primary, READ_ONLY_FIX
     if isinstance(error, errors.InsufficientPrivilege) and "denied" in diag.message_primary:
-        return f"{diag.message_primary}: the login lacks a role for it, see deploy/README.md"
+        return diag.message_primary, "the login lacks a role for it, see deploy/README.md"
     if (error.sqlstate or "").startswith("08") and (fix := _fix(diag.message_primary)):  # of a pooler
-        return f"{diag.message_primary}: {fix}"
+        return diag.message_primary, fix
     parts = [diag.message_primary, diag.message_detail, diag.message_hint]
-    return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
+    return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part), ""
 
 
 def _fix(reason: str) -> str | None:
     return next((fix for pattern, fix in FIXES if re.search(pattern, reason)), None)
 
 
-def _describe_lost_connection(text: str) -> str:
+def _explain_lost_connection(text: str) -> tuple[str, str]:
     line = " ".join(text.split())
     where = ""
     if found := re.search(r'server at "([^"]+)"(?: \([^)]*\))?, port (\d+)', line):
         where = f" at {found[1]}:{found[2]}"
     if found := re.search(r"FATAL: +(.+)$", line):
         fix = _fix(found[1]) or "see the server's log"
-        return f"the database{where} refused the connection: {found[1]}: {fix}"
+        return f"the database{where} refused the connection: {found[1]}", fix
     if found := re.search(
         r"(?:failed: |connection )(Connection refused|timeout expired|No route to host)", line
     ):
         return (
-            f"no database answers{where} ({found[1].lower()}): "
-            "start it, or correct host and port in the connection string"
+            f"no database answers{where} ({found[1].lower()})",
+            "start it, or correct host and port in the connection string",
         )
     if "resolve host" in line or "translate host" in line:
-        return f"the database's host name is not known: correct it in the connection string ({line})"
-    return f"the connection to the database{where} failed: {line}"
+        return f"the database's host name is not known ({line})", "correct it in the connection string"
+    return f"the connection to the database{where} failed: {line}", ""

@@ -26,6 +26,7 @@ from app.db import (
     connect,
     describe_error,
     direct_conninfo,
+    explain_error,
     write_conninfo,
 )
 from app.settings import Settings, SettingsError
@@ -125,8 +126,7 @@ def _check_connection(
     except (NoDatabaseError, ClusterError) as error:
         yield Finding(check, "fail", "none", str(error))
     except psycopg.Error as error:
-        reason, _, fix = describe_error(error).rpartition(": ")
-        yield Finding(check, "fail", reason or fix, fix if reason else "")
+        yield Finding(check, "fail", *explain_error(error))
 
 
 def _check_server(check: str, conn: Connection[Any]) -> Iterator[Finding]:
@@ -271,8 +271,7 @@ def _check_health() -> Iterator[Finding]:
                 "select check_name, status, detail, hint from scheduler.health()"
             ).fetchall()
     except psycopg.errors.InsufficientPrivilege as error:
-        reason, _, fix = describe_error(error).partition(": ")
-        yield Finding("health", "fail", reason, fix)
+        yield Finding("health", "fail", *explain_error(error))
         return
     except (NoDatabaseError, ClusterError, psycopg.Error):
         return  # the schema's and the connection's findings have told why

@@ -284,12 +284,17 @@ def test_doctor_finds_what_is_bad(empty_database: Database) -> None:
         "json",
         DB_WRITE_CONNECTION_STRING=empty_database.dsn(),
         DB_READ_REPLICA_1="host=127.0.0.1 port=1",
+        DB_READ_REPLICA_2="host=nowhere.invalid",
+        DB_READ_REPLICA_3=f"{empty_database.dsn(direct=True)} sslmode=require",
         PGTICK_SQL_CONNECTION_STRING=f"{empty_database.dsn()} password=wrong",
     )
-    assert error_line(done) == "pgtick: bad: schema, SQL jobs' login, replica 1"
+    assert error_line(done) == "pgtick: bad: schema, SQL jobs' login, replica 1, replica 2, replica 3"
     checks = {check["check"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["schema"]["fix"] == "run `pgtick migrate`"
     assert checks["replica 1"]["fix"] == "start it, or correct host and port in the connection string"
+    assert checks["replica 2"]["fix"] == "correct it in the connection string"
+    assert checks["replica 3"]["detail"].endswith("server does not support SSL, but SSL was required")
+    assert checks["replica 3"]["fix"] == ""
 
 
 def test_doctor_finds_a_primary_that_takes_no_writes(database: Database) -> None:
