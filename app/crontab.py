@@ -42,9 +42,13 @@ _POLICIES: dict[str, Json] = {
 
 @dataclass(frozen=True, slots=True)
 class CrontabReport:
-    """What became of each line (jobs by line, remarks in the order of lines) and of the database."""
+    """What became of each line (jobs by line, remarks in the order of lines) and of the database.
+
+    `zoned` tells whether each entry that was taken stands below a CRON_TZ.
+    """
 
     system: bool
+    zoned: bool
     taken: dict[int, str]
     remarks: tuple[Remark, ...]
     jobs: Report
@@ -102,7 +106,8 @@ def import_crontab(
     )
     taken = {spec.line: spec.name for spec in specs if spec.name not in refused}
     remarks = tuple(sorted(crontab.remarks, key=lambda remark: remark.line))
-    return CrontabReport(crontab.system, taken, remarks, jobs)
+    zoned = all(named[name].variables.get("CRON_TZ") for name in taken.values())
+    return CrontabReport(crontab.system, zoned, taken, remarks, jobs)
 
 
 def _origin(crontab: Crontab, path: Path | None, *, user: str, host: str) -> str:

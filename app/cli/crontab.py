@@ -66,8 +66,11 @@ def crontab(
             prune=prune,
         )
     _print_lines(report, str(file))
-    if timezone is None and report.taken and b"CRON_TZ" not in data:
-        click.echo(f"{file}: note: read in UTC; if cron's machine has another zone, give --timezone")
+    if timezone is None and not report.zoned:
+        click.echo(
+            f"{file}: note: read in UTC where no CRON_TZ stands above; "
+            "if cron's machine has another zone, give --timezone"
+        )
     for line in report_lines(report.jobs):
         click.echo(line)
     if not report.complete:

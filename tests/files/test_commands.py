@@ -332,6 +332,23 @@ def test_import_from_standard_input(
     assert [name.startswith(f"{ME}@web1:echo-hi-") for name in jobs_of(db)] == [True]
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("CRON_TZ=Europe/Berlin\n@daily a\n", False),
+        ("# no CRON_TZ here\n@daily a\n", True),
+        ("@daily a\nCRON_TZ=Europe/Berlin\n@daily b\n", True),
+        ("CRON_TZ=Europe/Berlin\n@daily a\nCRON_TZ=\n@daily b\n", True),
+        ("CRON_TZ=Europe/Berlin\n@reboot a\n", False),
+    ],
+)
+def test_import_says_where_it_took_utc(pgtick: Pgtick, tmp_path: Path, text: str, told: bool) -> None:
+    crontab = tmp_path / "crontab"
+    crontab.write_text(text)
+    assert ("read in UTC" in pgtick("import", "crontab", str(crontab)).out) is told
+    assert "read in UTC" not in pgtick("import", "crontab", str(crontab), "--timezone", "UTC").out
+
+
 def test_a_read_only_database_is_no_fault_of_a_job(
     pgtick: Pgtick, file: Path, monkeypatch: pytest.MonkeyPatch, database: Database
 ) -> None:
