@@ -9,6 +9,7 @@ set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
+set max_parallel_workers_per_gather = 0
 set jit = off
 as $$
 -- What is going on, for those who look every second, whatever the size of the backlog and of the
@@ -17,6 +18,7 @@ as $$
 -- (null: none), up to 100 of the 2,000 that were to run last, and of as many that were not to run
 -- yet ("more": look for yourself). Its plans are kept by the session: planned anew a call took 5
 -- ms, so it takes 1.
+-- Without processes, which the planner would start for a look at two minutes of busy days.
 declare
     v_now constant timestamptz := scheduler.now();
     -- An end is seen from its commit on, a moment after its time.

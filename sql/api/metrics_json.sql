@@ -5,12 +5,13 @@ stable
 security definer
 set search_path = pg_catalog, pg_temp
 set jit = off
+set max_parallel_workers_per_gather = 0
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 as $$
 -- What /metrics tells of the whole, at a cost that does not grow with what waits or has ended: the
 -- totals and the rollups of the last minutes, what runs, and one index probe for each queue and
--- priority that waits.
+-- priority that waits. No processes, as in activity().
 declare
     v_now constant timestamptz := scheduler.now();
     v_from timestamptz;

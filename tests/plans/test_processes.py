@@ -25,11 +25,21 @@ LOOPS = (
     "select scheduler.list_workers()",
     "select scheduler.list_executions()",
     "select scheduler.list_executions(status => 'running')",
+    "select scheduler.get_execution_json('$execution')",
+    "select scheduler.list_attempts('$execution')",
 )
-TEMPT = """
-    set parallel_setup_cost = 100;
+ROLLUPS = """
+    insert into scheduler_internal.rollups
+    select date_trunc('day', now(), 'UTC') + m * interval '1 minute', s, 'queue ' || q, 'sql',
+        1, 0, 0, 0, 0, 0, 0, 0, 0
+    from generate_series(0, 1439) m, generate_series(0, 15) s, generate_series(1, 5) q;
+    analyze scheduler_internal.rollups;
 """
-"""As where the tables are ten times as large."""
+"""A whole day of what ends in five queues."""
+TEMPT = """
+    set parallel_setup_cost = 20;
+"""
+"""As where the tables are fifty times as large."""
 WITNESS = "select count(*) from scheduler_internal.history"
 
 
@@ -40,10 +50,14 @@ def test_loops_start_no_processes(loaded: Connection[Any]) -> None:
     loaded.execute(f"select scheduler.heartbeat('{WORKER}')".encode())
     loaded.execute(f"select scheduler.claim('{WORKER}', 10000)".encode())
     loaded.execute("analyze scheduler_internal.running")
+    loaded.execute(ROLLUPS.encode())
+    row = loaded.execute("select execution_id from scheduler_internal.history limit 1").fetchone()
+    assert row is not None
+    execution = str(row[0])
     loaded.execute(TELL_PLANS.encode())
     loaded.execute(TEMPT.encode())
     for call in LOOPS:
-        loaded.execute(call.encode())
+        loaded.execute(call.replace("$execution", execution).encode())
     gathered = [plan for plan in plans if "Gather" in plan]
     loaded.execute(WITNESS.encode())
     loaded.rollback()
