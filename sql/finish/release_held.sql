@@ -31,10 +31,12 @@ begin
               select from scheduler_internal.running r
               where r.shard = release_held.shard and r.job_id = w.job_id and r.fire_at is not null
                 and r.origin = 'f')
-          and not exists (
-              select from scheduler_internal.waiting o
+          and (  -- from the newest on, as in is_alive()
+              select o.fire_at from scheduler_internal.waiting o
               where o.shard = release_held.shard and o.job_id = w.job_id and o.fire_at is not null
-                and o.origin = 'f' and o.run_at < 'infinity')
+                and o.origin = 'f' and o.run_at < 'infinity'
+              order by o.fire_at desc
+              limit 1) is null
           and not exists (
               select from scheduler_internal.cancel_requests c
               where c.shard = release_held.shard and c.execution_id = w.execution_id)

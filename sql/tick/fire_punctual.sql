@@ -76,10 +76,12 @@ begin
                    select from scheduler_internal.running r
                    where r.shard = fire_punctual.shard and r.job_id = s.job_id
                      and r.fire_at is not null and r.origin = 'f')
-               and not exists (
-                   select from scheduler_internal.waiting w
+               and (
+                   select w.fire_at from scheduler_internal.waiting w
                    where w.shard = fire_punctual.shard and w.job_id = s.job_id
-                     and w.fire_at is not null and w.origin = 'f'))
+                     and w.fire_at is not null and w.origin = 'f'
+                   order by w.fire_at desc
+                   limit 1) is null)
           and rules.fire_at >= coalesce(
                   at - coalesce(s.misfire_window,
                                 case when s.misfire = 'skip'

@@ -7,6 +7,8 @@ plan may read all entries of a shard to find one, which only shows when there ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -121,11 +123,33 @@ def test_plans_of_an_empty_database_stay_good(engine: Engine) -> None:
     engine.db.execute(FILL.encode())
     engine.clock.advance(minutes=1)
     for call in calls.in_order():
-        with engine.db.transaction():
-            before = {row["relname"]: row["count"] for row in engine.select(READ)}
-            call()
-            read = {
-                row["relname"]: row["count"] - before.get(row["relname"], 0) for row in engine.select(READ)
-            }
-        much = {name: count for name, count in read.items() if count > FEW}
-        assert much == {}, call.__name__
+        assert much_read_by(engine, call) == {}, call.__name__
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("overlap", ["skip", "queue_one"])
+def test_what_was_backfilled_is_not_walked_for_the_next_fires(engine: Engine, overlap: str) -> None:
+    """Its fires wait behind it; each tick, and each reap() where one is held, looks for them."""
+    engine.maintain()
+    job_id = engine.job_of("* * * * *", overlap=overlap)
+    now = engine.clock.now
+    engine.backfill_job(
+        job_id=job_id, from_time=now - timedelta(minutes=10 * FEW), to_time=now - timedelta(minutes=1)
+    )
+    for _ in range(2):
+        engine.clock.advance(minutes=1)
+        engine.rows("tick")
+    engine.clock.advance(minutes=1)
+    assert much_read_by(engine, lambda: engine.rows("tick")) == {}
+    assert much_read_by(engine, engine.reap) == {}
+    second = "fired" if overlap == "queue_one" else "skipped_overlap"
+    assert [verdict for _, verdict in engine.ledger(job_id)[-3:]] == ["fired", second, "skipped_overlap"]
+
+
+def much_read_by(engine: Engine, call: Callable[[], Any]) -> dict[str, int]:
+    """Returns the tables and indexes of which a call reads much, and how much."""
+    with engine.db.transaction():
+        before = {row["relname"]: row["count"] for row in engine.select(READ)}
+        call()
+        read = {row["relname"]: row["count"] - before.get(row["relname"], 0) for row in engine.select(READ)}
+    return {name: count for name, count in read.items() if count > FEW}
