@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import msgspec
 import psycopg
@@ -342,7 +342,7 @@ async def test_an_id_is_the_same_in_capitals(layer: CacheLayer, cache: Cache, te
         f"/v1/jobs/{JOB[:-1]}",
         f"/v1/jobs/{JOB}0",
         f"/v1/jobs/{JOB}\n",
-        f"/v1/jobs/{UUID(JOB).hex}",
+        f"/v1/jobs/{JOB.replace('-', '', 1)}",
         f"{PATH}/executions/",
         f"{PATH}/executions/x",
         f"{PATH}/pause",
