@@ -7,6 +7,7 @@ import json
 import math
 import os
 import resource
+import select
 import signal
 import sys
 import threading
@@ -23,7 +24,7 @@ from tests.support.cli import foreign_modules
 from tests.workers.support import HANDLERS, Bench, appears, is_alive, make_execution, run_once, until
 from workers.executions import Outcome
 from workers.executors import python
-from workers.executors.children import ChildDiedError
+from workers.executors.children import Child, ChildDiedError
 from workers.executors.python import PythonExecutor
 from workers.processes import Keeper
 from workers.registry import Context, Handler, HandlerError, RetryAfter, handler, load_handlers
@@ -291,6 +292,24 @@ def threads(keeper: Keeper) -> Iterator[Threads]:
     threads = Threads(keeper)
     yield threads
     threads.let_go.set()
+
+
+async def test_who_is_cancelled_while_the_answer_comes_loses_none(keeper: Keeper) -> None:
+    """Else its child would be waited for until the grace is over, and killed."""
+    child = await Child.spawn([HANDLERS], keeper=keeper)
+    for turns in range(8):
+        execution = make_execution("python", {"handler": "echo"}, attempt=turns)
+        await child.send(python._order(execution, Handler(name="echo", function=print, mode="process")))
+        select.select([child._writer.get_extra_info("socket")], [], [])
+        receiving = asyncio.create_task(child.receive())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        receiving.cancel()
+        await asyncio.wait({receiving})
+        async with asyncio.timeout(20):
+            frame = await child.receive() if receiving.cancelled() else receiving.result()
+        assert json.loads(frame["result"])["attempt"] == turns
+    await child.kill()
 
 
 async def test_what_gets_no_thread_is_given_back(threads: Threads, monkeypatch: pytest.MonkeyPatch) -> None:

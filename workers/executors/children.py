@@ -71,6 +71,7 @@ class Child:
         self._reader = reader
         self._writer = writer
         self._exit = asyncio.create_task(group.wait())
+        self._coming: asyncio.Task[dict[str, Any]] | None = None
         self.output = output
 
     @classmethod
@@ -131,15 +132,17 @@ class Child:
 
     async def receive(self) -> dict[str, Any]:
         """Wait for the next frame, or for the child's end: a fork of it could keep the socket open."""
-        frame = asyncio.create_task(self._frame())
-        try:
-            await asyncio.wait({frame, self._exit}, return_when=asyncio.FIRST_COMPLETED)
-            if not frame.done():
-                await asyncio.wait({frame}, timeout=0.1)  # its last words may still be on the way
-            if frame.done() and frame.exception() is None:
+        # Who is cancelled leaves it to the next call: it may have come, or half of it.
+        if self._coming is None:
+            self._coming = asyncio.create_task(self._frame())
+        frame = self._coming
+        await asyncio.wait({frame, self._exit}, return_when=asyncio.FIRST_COMPLETED)
+        if not frame.done():
+            await asyncio.wait({frame}, timeout=0.1)  # its last words may still be on the way
+        if frame.done():
+            self._coming = None
+            if frame.exception() is None:
                 return frame.result()
-        finally:
-            frame.cancel()
         if not self._exit.done():
             await asyncio.wait({self._exit}, timeout=CLOSE_SECONDS)
         if self._exit.done():
@@ -148,6 +151,8 @@ class Child:
 
     async def kill(self) -> None:
         """Kill the child and everything that it started."""
+        if self._coming is not None:
+            self._coming.cancel()
         self._writer.close()
         await self._group.kill()
         self._group.close()
