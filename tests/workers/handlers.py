@@ -42,6 +42,11 @@ async def echo_loop(ctx: Context) -> Any:
     return {"payload": ctx.payload, "pid": os.getpid()}
 
 
+@handler("progress-of-a-thread", mode="async")
+async def progress_of_a_thread(ctx: Context) -> None:
+    await asyncio.to_thread(ctx.progress, "from a thread")
+
+
 @handler("raise")
 def raises(ctx: Context) -> None:
     raise ValueError("no luck")

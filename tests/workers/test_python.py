@@ -213,6 +213,15 @@ async def test_progress_that_cannot_be_stored_may_be_better_the_next_time(execut
     assert "retry" not in told
 
 
+async def test_progress_of_a_thread_reaches_the_loop_in_its_own(executor: PythonExecutor) -> None:
+    """What takes it wakes tasks, which no other thread may do."""
+    threads = []
+    reporting = bench(executor, "progress-of-a-thread")
+    reporting.run.report = lambda *_: threads.append(threading.current_thread())
+    await reporting.ended()
+    assert threads == [threading.current_thread()]
+
+
 async def test_progress_of_an_earlier_run_is_nobodys(executor: PythonExecutor) -> None:
     await run(executor, "report-late")
     later = bench(executor, "report-late")

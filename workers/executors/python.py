@@ -100,8 +100,7 @@ class PythonExecutor:
         return _outcome(frame)
 
     async def _run_in_thread(self, run: Run, handler: Handler) -> Outcome:
-        loop = asyncio.get_running_loop()
-        context = _context(run.execution, lambda value: _report_from_thread(loop, run, value))
+        context = _context(run.execution, lambda value: _report_from_thread(run, value))
         if not await self._take_thread():
             return Outcome(status="released")
         ended = call_in_thread(lambda: _call(handler, context), name=f"handler {handler.name}")
@@ -130,9 +129,8 @@ class PythonExecutor:
 
 async def _run_on_loop(run: Run, handler: Handler) -> Outcome:
     """In the run's own task: one more, shielded, would cost each run 12 us."""
-    context = _context(
-        run.execution, lambda value: run.progress(to_capped_json(value, limit_bytes=PROGRESS_BYTES))
-    )
+    # The handler may pass its context on to asyncio.to_thread.
+    context = _context(run.execution, lambda value: _report_from_thread(run, value))
 
     def leave() -> None:
         if run.abandon(run):
@@ -221,10 +219,11 @@ def _order(execution: Execution, handler: Handler) -> dict[str, Any]:
     }
 
 
-def _report_from_thread(loop: asyncio.AbstractEventLoop, run: Run, value: Any) -> None:
+def _report_from_thread(run: Run, value: Any) -> None:
     text = to_capped_json(value, limit_bytes=PROGRESS_BYTES)
+    assert run.task is not None  # noqa: S101 - it runs
     with contextlib.suppress(RuntimeError):
-        loop.call_soon_threadsafe(run.progress, text)
+        run.task.get_loop().call_soon_threadsafe(run.progress, text)
 
 
 def _ids(run: Run) -> dict[str, Any]:
