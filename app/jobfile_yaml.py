@@ -20,7 +20,8 @@ from app.jobfile_problems import Problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MAX_BYTES = 1024 * 1024
+# Some 20,000 jobs; at most ten seconds and 200 MB, whatever is in it.
+MAX_BYTES = 4 * 1024 * 1024
 MAX_DEPTH = 64
 # So many has a number of PostgreSQL after its point; before it, scheduler.put_job takes fewer.
 MAX_DIGITS = 16_383

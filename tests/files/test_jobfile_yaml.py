@@ -116,10 +116,24 @@ def test_what_is_refused(data: bytes, line: int, what: str, hint: str) -> None:
     "piece", [b"[", b"{", b"- ", b"? ", b"a: ", b"&a ", b"!x ", b"'", b"|\n", b"#\n", b"*a ", b"\n"]
 )
 def test_a_hostile_megabyte_is_refused_quickly(piece: bytes) -> None:
-    data = piece * (MAX_BYTES // len(piece))
+    data = piece * (2**20 // len(piece))
     started = time.process_time()
     read_yaml(data)
     assert time.process_time() - started < 3
+
+
+def test_an_export_of_thousands_of_jobs_is_read_back() -> None:
+    target: Json = {
+        "url": "https://reports.example.com/build",
+        "method": "POST",
+        "headers": {"X-Team": "data"},
+    }
+    job: Json = {"schedule": "30 2 * * *", "http": target, "payload": {"kind": "daily"}}
+    jobs: Json = {f"job-{number}": job for number in range(6_000)}
+    root, problems = read_yaml(dump({"version": 1, "jobs": jobs}).encode())
+    assert problems == []
+    assert root is not None
+    assert root.plain() == {"version": 1, "jobs": jobs}
 
 
 def test_the_quick_parser_is_there() -> None:
