@@ -70,7 +70,7 @@ begin
         v_visited := v_visited || v_shard;
         exit when v_left <= 0;
     end loop;
-    -- Who is told a shard is to be quick: this would be a twelfth of it, and looks at all come soon.
+    -- Who is told a shard is to be quick, and this would be a twelfth; looks at all come soon.
     if shard is null and v_visited <> '{}' then
         perform scheduler_internal.expire_due(v_visited, v_now);
     end if;
