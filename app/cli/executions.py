@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,7 +81,13 @@ def show(execution_id: UUID, *, output: OutputFormat) -> None:
 @_id_argument
 def cancel(execution_id: UUID) -> None:
     """End an execution that waits, or have its worker stop it."""
-    _change("cancel_execution", execution_id, done="cancelled", late="it has ended already")
+    _change(
+        "cancel_execution",
+        execution_id,
+        done="cancelled",
+        late="it has ended already",
+        running="its worker is told to stop it",
+    )
 
 
 @executions.command()
@@ -90,14 +97,20 @@ def retry(execution_id: UUID) -> None:
     _change("retry_execution", execution_id, done="waiting to run again", late="it has not ended")
 
 
-def _change(function: str, execution_id: UUID, *, done: str, late: str) -> None:
+def _change(function: str, execution_id: UUID, *, done: str, late: str, running: str | None = None) -> None:
     from psycopg import sql
+    from psycopg.errors import InsufficientPrivilege
 
     from app.db import connect
 
+    status = None
     with connect() as conn:
         call = sql.SQL("select scheduler.{}(execution_id => %s)").format(sql.Identifier(function))
         row = conn.execute(call, [execution_id]).fetchone()
+        with suppress(InsufficientPrivilege):  # who may change an execution need not be able to look
+            status = conn.execute(
+                "select status from scheduler.get_execution(execution_id => %s)", [execution_id]
+            ).fetchone()
     if row is None or not row[0]:
         raise click.ClickException(f"{execution_id}: {late}; see pgtick executions show {execution_id}")
-    click.echo(f"{execution_id}: {done}")
+    click.echo(f"{execution_id}: {running if running and status == ('running',) else done}")

@@ -150,6 +150,17 @@ def test_executions(applied: Pgtick) -> None:
     assert "has not ended" in applied("executions", "retry", first).err
 
 
+def test_what_runs_is_not_called_cancelled_before_it_is(
+    pgtick: Pgtick, db: Connection[Any], clock: Clock
+) -> None:
+    engine = Engine(db, clock)
+    execution_id = str(engine.enqueued())
+    engine.worker().claim_one()
+    result = pgtick("executions", "cancel", execution_id)
+    assert result == (0, f"{execution_id}: its worker is told to stop it\n", "")
+    assert '"status": "running"' in pgtick("executions", "show", execution_id, "-o", "json").out
+
+
 def test_executions_of_a_deleted_job_are_found(applied: Pgtick, db: Connection[Any]) -> None:
     execution_id = applied("jobs", "trigger", "manual").out.strip()
     job_id = str(jobs_of(db)["manual"]["job_id"])
