@@ -79,6 +79,7 @@ def show(job: str, *, output: OutputFormat) -> None:
 @click.option("--at", "run_at", metavar="TIME", help="Then, not now: for example 2027-01-31T08:00+01:00.")
 def trigger(job: str, *, payload: object, run_at: str | None) -> None:
     """Run a job once, beside its schedule, and print the id of the execution."""
+    from psycopg.errors import DatetimeFieldOverflow, InvalidDatetimeFormat
     from psycopg.types.json import Jsonb
 
     from app.db import connect
@@ -86,10 +87,14 @@ def trigger(job: str, *, payload: object, run_at: str | None) -> None:
 
     with connect() as conn:
         document = None if payload is NOT_GIVEN else Jsonb(payload, to_json)
-        rows = conn.execute(
-            "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)",
-            [find_job(conn, job)["job_id"], document, run_at],
-        )
+        arguments = [find_job(conn, job)["job_id"], document, run_at]
+        try:
+            rows = conn.execute(
+                "select scheduler.trigger_job(job_id => %s, payload => %s, run_at => %s)", arguments
+            )
+        except (InvalidDatetimeFormat, DatetimeFieldOverflow):
+            what = f"{run_at!r} is no time such as 2027-01-31T08:00+01:00"
+            raise click.BadParameter(what, param_hint="--at") from None
         for (execution_id,) in rows:
             click.echo(str(execution_id))
 
