@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -148,7 +149,7 @@ def _tell_database(cluster: Cluster | None, terminal: Terminal) -> None:
     binaries = cluster.binaries
     terminal.say(f"database   PostgreSQL {binaries.major} ({binaries.origin}) in {cluster.home}")
     terminal.say(
-        f"           PGPASSFILE={cluster.pgpass} psql -h 127.0.0.1 -p {cluster.port} "
+        f"           PGPASSFILE={shlex.quote(str(cluster.pgpass))} psql -h 127.0.0.1 -p {cluster.port} "
         f"-U {SUPERUSER} {localdb.DATABASE}"
     )
     terminal.say("           or shorter: pgtick psql")

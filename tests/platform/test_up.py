@@ -24,6 +24,7 @@ from redis.exceptions import AuthenticationError
 
 from app import localdb
 from app.cli._up_api import LocalApi
+from app.cli.up import Terminal, _tell_database
 from app.cluster import Cluster
 from app.localkey import keep_key, key_path
 from app.settings import Settings, load_settings
@@ -269,6 +270,13 @@ def test_a_job_of_another_file_keeps_its_name(start_up: Callable[..., Up], tmp_p
     assert "not applied: " in line
     assert "sample-sql: " in line
     assert "Traceback" not in again.stop()
+
+
+def test_the_line_for_psql_can_be_pasted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = Cluster(tmp_path / "with a space")
+    _tell_database(cluster, Terminal())
+    words = shlex.split(capsys.readouterr().out.splitlines()[1])
+    assert words[:2] == [f"PGPASSFILE={cluster.pgpass}", "psql"]
 
 
 def test_a_port_that_nobody_named_gives_way(monkeypatch: pytest.MonkeyPatch) -> None:
