@@ -20,14 +20,19 @@ as $$
 -- page begins; null when nothing is left. Looks at 20,000 jobs at most: 150 ms.
 declare
     v_window constant integer := 20000;
+    v_from constant text := greatest(from_name collate "C", name_prefix);
+    -- No name has more than 200 characters: the last, by its bytes, that begins so. starts_with()
+    -- would be asked of all names that follow: 40 ms of 100,000.
+    v_to constant text := coalesce(name_prefix, '') || repeat(
+        convert_from(case getdatabaseencoding() when 'UTF8' then '\xf48fbfbf'::bytea
+                                                else '\xff' end, getdatabaseencoding()), 200);
 begin
     job_ids := array(
         select n.job_id
         from (
             select n.name, n.job_id
             from scheduler_internal.job_names n
-            where n.name collate "C" >= from_name
-              and (name_prefix is null or starts_with(n.name collate "C", name_prefix))
+            where n.name collate "C" between v_from and v_to
             order by n.name collate "C"
             limit v_window
         ) n
@@ -50,8 +55,7 @@ begin
     else
         select n.name into next_name
         from scheduler_internal.job_names n
-        where n.name collate "C" >= from_name
-          and (name_prefix is null or starts_with(n.name collate "C", name_prefix))
+        where n.name collate "C" between v_from and v_to
         order by n.name collate "C"
         offset v_window
         limit 1;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -144,6 +145,15 @@ def test_what_was_backfilled_is_not_walked_for_the_next_fires(engine: Engine, ov
     assert much_read_by(engine, engine.reap) == {}
     second = "fired" if overlap == "queue_one" else "skipped_overlap"
     assert [verdict for _, verdict in engine.ledger(job_id)[-3:]] == ["fired", second, "skipped_overlap"]
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("name_prefix", ["a job", "job 111", "no job"])
+def test_names_that_begin_otherwise_are_not_walked(engine: Engine, name_prefix: str) -> None:
+    engine.db.execute(FILL.encode())
+    listed = partial(engine.value, "list_jobs", name_prefix=name_prefix)
+    assert much_read_by(engine, listed) == {}
+    assert len(listed()["items"]) == (11 if name_prefix == "job 111" else 0)
 
 
 def much_read_by(engine: Engine, call: Callable[[], Any]) -> dict[str, int]:

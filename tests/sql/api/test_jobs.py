@@ -10,7 +10,7 @@ import pytest
 from tests.sql.api.pages import items, pages, read
 from tests.sql.engine import SQL_TARGET, Engine, refused
 
-NAMES = ["a", "ab", "abc", "b", "a%", "a_", "A", "ä", "ab c", "zz", "\U0010fffd"]
+NAMES = ["a", "ab", "abc", "b", "a%", "a_", "A", "ä", "ab c", "zz", "\U0010fffd", "ab\U0010ffff"]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_every_job_is_listed_once_by_name(many: Engine, max_rows: int) -> None:
 @pytest.mark.parametrize(
     ("filters", "condition"),
     [
-        ({"name_prefix": "ab"}, "name in ('ab', 'abc', 'ab c')"),
+        ({"name_prefix": "ab"}, "name in ('ab', 'abc', 'ab c', 'ab\U0010ffff')"),
         ({"name_prefix": "a%"}, "name = 'a%%'"),
         ({"name_prefix": "a_"}, "name = 'a_'"),
         ({"name_prefix": ""}, "true"),
