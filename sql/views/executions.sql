@@ -2,6 +2,8 @@
 -- only so does the planner merge their indexes, and "the newest 50" do not read the history (4 ms;
 -- with "where h.final" in the arm 240 ms at 100,000 rows of it). A view calls functions
 -- with the rights of its reader, who has none here: so max_attempts is policy_of() written out.
+-- The clock is asked once, by a subquery: for each of 200,000 that wait, whatever status was asked
+-- for, it took 0.35 s.
 create or replace view scheduler.executions as
 select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.rank as priority,
        x.status, x.attempt,
@@ -14,7 +16,8 @@ select x.execution_id, x.job_id, v.name as job_name, x.job_type, x.queue, - x.ra
        x.dedup_key, x.traceparent, x.created_at, x.shard
 from (
     select w.execution_id, w.shard, w.job_id, w.job_version, w.job_type, w.queue, w.rank, w.policy,
-           case when w.run_at <= scheduler.now() then 'ready' else 'scheduled' end as status,
+           case when w.run_at <= (select scheduler.now()) then 'ready' else 'scheduled' end
+               as status,
            w.attempt, null::integer as ended_attempt, w.fire_at, w.run_at,
            null::timestamptz as started_at, null::timestamptz as finished_at,
            null::uuid as worker_id,

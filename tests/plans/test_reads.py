@@ -83,3 +83,17 @@ def test_metrics_look_at_little(loaded: Connection[Any]) -> None:
     assert after is not None
     assert len(answer[0]["queues"]) == counted[0] == 2
     assert 0 < after[0] - before[0] <= 16 * (counted[0] + 1)
+
+
+@pytest.mark.direct
+@pytest.mark.parametrize("status", ["ready", "failed"])
+def test_the_clock_is_not_asked_for_each_row(loaded: Connection[Any], status: str) -> None:
+    """Whatever status is asked for: only the clock tells that what waits has another."""
+    calls = "select coalesce(pg_stat_get_xact_function_calls('scheduler.now()'::regprocedure), 0)"
+    loaded.execute("set track_functions = 'pl'")
+    before = loaded.execute(calls.encode()).fetchone()
+    loaded.execute("select count(*) from scheduler.executions where status = %s", [status])
+    after = loaded.execute(calls.encode()).fetchone()
+    assert before is not None
+    assert after is not None
+    assert 1 <= after[0] - before[0] <= 16  # partitions
