@@ -95,6 +95,8 @@ class Run:
     """When it was claimed, in seconds of this process's clock."""
     begun: bool = False
     stop_reason: StopReason | None = None
+    result: str | None = field(default=None, repr=False)
+    """What is left of a run that was stopped, as JSON text: a command's output until then."""
     on_stop: Callable[[], None] | None = field(default=None, repr=False)
     """Set by an executor that wants to hear of a stop before its task is cancelled."""
     span: Span | None = field(default=None, repr=False)

@@ -149,6 +149,11 @@ class Group:
         assert self._protocol.stderr is not None  # noqa: S101
         return self._protocol.stderr
 
+    @property
+    def returncode(self) -> int | None:
+        """How the leader has ended; None while it has not."""
+        return self._transport.get_returncode()
+
     async def wait(self) -> int:
         """Wait until the leader has ended, and return how."""
         await asyncio.shield(self._protocol.exited)

@@ -199,9 +199,10 @@ def _reason(text: str) -> StopReason:
 def _stopped(run: Run) -> Outcome:
     match run.stop_reason:
         case "timeout":
-            return failed("timeout", f"timed out after {run.execution.timeout.total_seconds():g} s")
+            message = f"timed out after {run.execution.timeout.total_seconds():g} s"
+            return failed("timeout", message, result=run.result)
         case "cancelled":
             error = {"type": "cancelled", "message": "cancelled while it ran"}
-            return Outcome(status="cancelled", error=error)
+            return Outcome(status="cancelled", error=error, result=run.result)
         case _:
             return Outcome(status="discarded")

@@ -190,6 +190,24 @@ async def test_polite_command_ends_with_sigterm(executor: CommandExecutor, tmp_p
     assert time.monotonic() - begun < 4
 
 
+@pytest.mark.parametrize(
+    ("reason", "stdout"), [("timeout", "begun\nleft\n"), ("cancelled", "begun\nleft\n"), ("lost", None)]
+)
+async def test_what_is_stopped_leaves_its_output(
+    executor: CommandExecutor, tmp_path: Path, reason: StopReason, stdout: str | None
+) -> None:
+    """Also what it says when it is asked to end; who has lost the execution has no say in it."""
+    line = f"trap 'echo left; exit 9' TERM; echo begun; echo x > {tmp_path}/file; sleep 600 & wait"
+    bench = Bench(executor, make_execution("command", {"shell": line}))
+    await appears(tmp_path / "file")
+    await bench.stop(reason)
+    if stdout is None:
+        assert bench.run.result is None
+    else:
+        document = json.loads(bench.run.result or "")
+        assert document == {"exit_code": 9, "stdout": stdout, "stderr": "", "dropped_bytes": 0}
+
+
 @pytest.mark.parametrize("reason", ["timeout", "lost"])
 async def test_command_that_became_another_user_does_not_hold_the_run(
     executor: CommandExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: StopReason

@@ -164,7 +164,7 @@ def test_timeout_stops_every_job_type(start: StartWorker, schedule: Schedule) ->
     short = {"timeout": "1 second", "max_attempts": 1}
     executions = [
         schedule.enqueue("sql", "select pg_sleep(600)", **short),
-        schedule.enqueue("command", "exec sleep 600", **short),
+        schedule.enqueue("command", "echo begun; exec sleep 600", **short),
         schedule.enqueue("python", "polite", payload={"started": os.devnull}, **short),
     ]
     for execution_id in executions:
@@ -172,6 +172,7 @@ def test_timeout_stops_every_job_type(start: StartWorker, schedule: Schedule) ->
         assert row.status == "failed"
         assert row.error["type"] == "timeout"
         assert row.error["message"] == "timed out after 1 s"
+    assert schedule.execution(executions[1]).result["stdout"] == "begun\n"
 
 
 def test_progress_is_shown_while_it_runs(start: StartWorker, schedule: Schedule, tmp_path: Path) -> None:

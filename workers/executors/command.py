@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from workers.documents import HeadTail, to_json
-from workers.executions import Execution, Outcome, Run, failed
+from workers.executions import URGENT, Execution, Outcome, Run, failed
 from workers.processes import Group, Keeper, describe_exit
 
 STREAM_BYTES = 24_576
@@ -120,19 +120,27 @@ async def _follow(group: Group, run: Run, stdin: bytes) -> Outcome:
         await asyncio.wait(pipes, timeout=PIPE_CLOSE_SECONDS)
     except asyncio.CancelledError:
         await group.end(grace_seconds=run.kill_grace_seconds)
+        if run.stop_reason not in URGENT:  # then nobody is to hear of this attempt
+            await asyncio.wait(pipes, timeout=PIPE_CLOSE_SECONDS)
+            run.result = _result(group.returncode, out, err)
         raise
     finally:
         for pipe in pipes:
             pipe.cancel()
         await asyncio.gather(*pipes, return_exceptions=True)
         group.close()
-    return _outcome(returncode, out, err)
+    result = _result(returncode, out, err)
+    if returncode == 0:
+        return Outcome(status="succeeded", result=result)
+    last = (err.text().strip() or out.text().strip()).rpartition("\n")[2][:500]
+    message = f"the command {describe_exit(returncode)}" + (f": {last}" if last else "")
+    return failed("exit_status", message, result=result)
 
 
-def _outcome(returncode: int, out: HeadTail, err: HeadTail) -> Outcome:
+def _result(returncode: int | None, out: HeadTail, err: HeadTail) -> str:
     for stream in (out, err):
         stream.fit(STREAM_BYTES + MARK_BYTES)
-    result = to_json(
+    return to_json(
         {
             "exit_code": returncode,
             "stdout": out.text(),
@@ -140,11 +148,6 @@ def _outcome(returncode: int, out: HeadTail, err: HeadTail) -> Outcome:
             "dropped_bytes": out.dropped_bytes + err.dropped_bytes,
         }
     )
-    if returncode == 0:
-        return Outcome(status="succeeded", result=result)
-    last = (err.text().strip() or out.text().strip()).rpartition("\n")[2][:500]
-    message = f"the command {describe_exit(returncode)}" + (f": {last}" if last else "")
-    return failed("exit_status", message, result=result)
 
 
 async def _feed(stdin: asyncio.StreamWriter, data: bytes) -> None:
