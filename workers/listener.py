@@ -7,6 +7,7 @@ anyway, and a lost notification costs one pause of its polling.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 
 from psycopg.pq.abc import PGconn
@@ -63,8 +64,11 @@ class Listener(Looper):
                     broken.set_exception(error)
 
         loop = asyncio.get_running_loop()
-        loop.add_reader(pgconn.socket, read)
+        # One of our own: libpq closes its at the break, and what gets that number next would not work.
+        socket = os.dup(pgconn.socket)
+        loop.add_reader(socket, read)
         try:
             await broken
         finally:
-            loop.remove_reader(pgconn.socket)
+            loop.remove_reader(socket)
+            os.close(socket)
