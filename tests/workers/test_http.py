@@ -151,6 +151,13 @@ async def test_a_url_is_called_as_it_was_written(sink: Sink, written: str, sent:
     assert sink.requests[0].raw_path == sent
 
 
+def test_a_long_url_is_looked_at_in_a_moment() -> None:
+    """Else whoever may create jobs halts a worker for longer than its lease."""
+    began = time.process_time()
+    http._url(f"http://{'a.' * 10_000}/{'b' * 20_000}|")
+    assert time.process_time() - began < 3
+
+
 async def test_signature_is_that_of_standard_webhooks(sink: Sink) -> None:
     second = b"z" * 24
     secrets = f"{SECRET},whsec_{base64.b64encode(second).decode()}"

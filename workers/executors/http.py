@@ -43,7 +43,7 @@ KEPT_HEADERS = (
 
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # A URL that needs nothing quoted.
-WHOLE_URL = re.compile(r"[^/?#]*//[^/?#]*(?:[\w.~:/?@!$&'()*+,;=#-]|%[0-9A-Fa-f]{2})*", re.ASCII)
+WHOLE_URL = re.compile(r"[^/?#]*+//[^/?#]*+(?:[\w.~:/?@!$&'()*+,;=#-]|%[0-9A-Fa-f]{2})*", re.ASCII)
 CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 # A client error will be the same next time, but for these: the server was slow, in conflict or asks for
