@@ -325,6 +325,8 @@ async def test_name_is_resolved_once(sink: Sink, monkeypatch: pytest.MonkeyPatch
         {"url": "ftp://example.com/"},
         {"url": "http://user:secret@example.com/"},
         {"url": "http://[broken/"},
+        {"url": "http://[a:b:c]/"},
+        {"url": "http://[::1]@/"},
         {"url": "http:///path"},
         {"url": f"http://{'a' * 64}.example/"},
         {"url": "http://a..example/"},

@@ -193,18 +193,23 @@ def _method(target: Mapping[str, Any]) -> str:
 
 def _url(text: str) -> URL:
     try:
-        url = URL(text)
+        url = _as_written(text)
         host, port = url.host, url.port
         (url.raw_host or "").encode("idna")  # as the look-up does: a label may be empty or too long
-    except ValueError as error:
+    except (ValueError, IndexError) as error:
         raise BadTargetError(f"not a URL: {error}") from None
     if url.scheme not in ("http", "https") or not host or not port:
         raise BadTargetError("the URL must be https://host/path or http://host/path")
     if url.user is not None or url.password is not None:
         raise BadTargetError("the URL must not carry a user or password: use the header Authorization")
+    return url
+
+
+def _as_written(text: str) -> URL:
+    """Quote only where something must be: yarl makes of %2F a /, and a signature over the URL is wrong."""
+    url = URL(text)
     if WHOLE_URL.fullmatch(text) is None:
         return url
-    # As it was written: yarl makes of %2F a /, and a signature over the URL is wrong.
     written = URL(text, encoded=True)
     return URL.build(
         scheme=url.scheme,
