@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import errno
 import os
 import resource
 import signal
@@ -278,6 +279,13 @@ def leak_files(ctx: Context) -> int:
     except OSError as error:
         raise ConnectionError("cannot connect") from error
     return len(_open)
+
+
+@handler("lack-files-when-stopped")
+def lack_files_when_stopped(ctx: Context) -> None:
+    write(ctx.payload["started"], str(os.getpid()))
+    ctx.cancelled.wait(600)
+    raise OSError(errno.EMFILE, "too many open files")
 
 
 @handler("progress-and-wait")

@@ -269,6 +269,16 @@ async def test_cancelled_handler_that_stops_keeps_its_child(executor: PythonExec
     assert (tmp_path / "polite-async.cleaned").exists()
 
 
+async def test_cancelled_handler_that_lacks_files_leaves_its_child_to_none(
+    executor: PythonExecutor, tmp_path: Path
+) -> None:
+    started = tmp_path / "started"
+    lacking = bench(executor, "lack-files-when-stopped", {"started": str(started)})
+    pid = int(await appears(started))
+    await lacking.stop("cancelled")
+    assert result(await run(executor, "echo"))["pid"] != pid
+
+
 class Threads:
     """One thread, and a handler that keeps it until it is let go, whoever asks it to stop."""
 

@@ -163,16 +163,16 @@ async def _answer(child: Child, run: Run) -> dict[str, Any]:
 
 
 async def _wind_down(child: Child, run: Run) -> bool:
-    """Ask the handler to stop, and say whether it did so in time."""
+    """Ask the handler to stop, and say whether it did so in time and lacked nothing."""
     if run.kill_grace_seconds == 0:
         return False
     try:
         await child.send({"kind": "cancel"})
         async with asyncio.timeout(run.kill_grace_seconds):
-            await _answer(child, run)
+            frame = await _answer(child, run)
     except (ChildDiedError, TimeoutError, asyncio.CancelledError):
         return False
-    return True
+    return not frame.get("spent")
 
 
 def _call(handler: Handler, context: Context) -> dict[str, Any]:
