@@ -51,7 +51,8 @@ class Listener(Looper):
 
         As libpq has it: by psycopg's iterator it is 0.4 ms from the socket to here, a tenth of a start.
         """
-        broken = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        broken = loop.create_future()
 
         def read() -> None:
             try:
@@ -63,12 +64,11 @@ class Listener(Looper):
                 if not broken.done():
                     broken.set_exception(error)
 
-        loop = asyncio.get_running_loop()
         # One of our own: libpq closes its at the break, and what gets that number next would not work.
-        socket = os.dup(pgconn.socket)
-        loop.add_reader(socket, read)
+        descriptor = os.dup(pgconn.socket)
+        loop.add_reader(descriptor, read)
         try:
             await broken
         finally:
-            loop.remove_reader(socket)
-            os.close(socket)
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
