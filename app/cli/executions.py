@@ -107,10 +107,11 @@ def _change(function: str, execution_id: UUID, *, done: str, late: str, running:
     with connect() as conn:
         call = sql.SQL("select scheduler.{}(execution_id => %s)").format(sql.Identifier(function))
         row = conn.execute(call, [execution_id]).fetchone()
-        with suppress(InsufficientPrivilege):  # who may change an execution need not be able to look
-            status = conn.execute(
-                "select status from scheduler.get_execution(execution_id => %s)", [execution_id]
-            ).fetchone()
+        if running is not None:
+            with suppress(InsufficientPrivilege):  # who may change an execution need not be able to look
+                status = conn.execute(
+                    "select status from scheduler.get_execution(execution_id => %s)", [execution_id]
+                ).fetchone()
     if row is None or not row[0]:
         raise click.ClickException(f"{execution_id}: {late}; see pgtick executions show {execution_id}")
-    click.echo(f"{execution_id}: {running if running and status == ('running',) else done}")
+    click.echo(f"{execution_id}: {running if status == ('running',) else done}")
