@@ -6,13 +6,14 @@ clock, each at its own moment of a common period. Clocks that differ only make t
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 
 import psycopg
 
 from workers import queries
-from workers.database import DeadlineExceededError, Link
+from workers.database import DeadlineExceededError, Lender, Link
 from workers.finisher import Finisher
 from workers.lease import Lease
 from workers.looper import Looper, Outage, jitter
@@ -71,6 +72,8 @@ class Claimer(Looper):
         self._everywhere_at = 0.0
         self._order = ALONE
         self._order_until = 0.0
+        self.session: Lender | None = None
+        """The listener's, while there is one: claims by it need no pooler and no plan."""
 
     def hear(self, shard: int | None = None) -> None:
         """Claim now: something is ready in a shard; None: perhaps in any."""
@@ -92,8 +95,9 @@ class Claimer(Looper):
         most = min(self._runner.free, self._most)
         shard = self._choose_shard()
         began = time.monotonic()
+        session = self.session
         try:
-            async with self._link.call() as conn:
+            async with (session or self._link).call() as conn:
                 executions = await queries.claim(
                     conn,
                     worker_id=worker_id,
@@ -102,12 +106,16 @@ class Claimer(Looper):
                     job_types=job_types,
                     handlers=self._handlers,
                     shard=shard,
+                    is_prepared=session is not None,
                 )
-                if not executions and self._is_resting and time.monotonic() > self._order_until:
+            if not executions and self._is_resting and time.monotonic() > self._order_until:
+                async with self._link.call() as conn:
                     self._order = await queries.poll_order(conn, worker_id=worker_id)
-                    self._order_until = time.monotonic() + ORDER_SECONDS
+                self._order_until = time.monotonic() + ORDER_SECONDS
         except psycopg.Error as error:
             self._may_be_more = True
+            if error.sqlstate != NO_LEASE:
+                self.session = None  # by the link as long as it is not lent anew
             # Perhaps it was too much to send: in bytes nothing bounds a claim, and the same would fail again.
             if isinstance(error, DeadlineExceededError):
                 self._most = max(1, most // 2)
@@ -124,6 +132,7 @@ class Claimer(Looper):
             return 0.0
         for execution in executions:
             self._runner.start(execution)
+        await asyncio.sleep(0)  # they begin now, what follows here can wait
         self._may_be_more = len(executions) == most
         if executions:
             self._pause = self._settings.poll_min_seconds

@@ -8,13 +8,18 @@ import asyncio
 import contextlib
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
+import psycopg.abc
+from psycopg.adapt import Transformer
+from psycopg.pq import TransactionStatus
 from psycopg.types.json import set_json_loads
 
 from workers.documents import from_json
+from workers.exchange import Readable, exchange
 
 CALL_SECONDS = 5.0
 CONNECT_SECONDS = 5
@@ -64,16 +69,50 @@ class Connection(psycopg.AsyncConnection[Any]):
     Of those PgBouncer 1.18, which Debian 12 ships, can die: "bad client state" in disconnect_client().
     """
 
+    readable: Readable | None = None
+    """Set by who watches the socket all the time: waits until something has come."""
+    _loaders: psycopg.abc.Transformer | None = None
+    """Kept: to find those of a claim's columns takes longer than to use them."""
+
     async def cancel_safe(self, *, timeout: float = 30.0) -> None:  # noqa: ARG002, ASYNC109 - psycopg's
         """Cut the line: the server notices when it answers, or by client_connection_check_interval."""
         abort(self)
+
+    async def fetch(
+        self, statement: bytes, values: Sequence[bytes | None], *, is_prepared: bool = False
+    ) -> list[tuple[Any, ...]]:
+        """Fetch the rows of a statement, or of a prepared one by its name; its values are sent as text."""
+        result = await exchange(
+            self.pgconn, statement, values, is_prepared=is_prepared, readable=self.readable
+        )
+        loaders = self._loaders
+        if loaders is None:
+            loaders = self._loaders = Transformer.from_context(self)
+        loaders.set_pgresult(result)
+        return loaders.load_rows(0, result.ntuples, tuple)
 
 
 class DeadlineExceededError(psycopg.OperationalError):
     """The database did not answer in time; the connection was dropped."""
 
 
-class Link:
+class Lender(ABC):
+    """Who has a connection, and lends it for one call at a time."""
+
+    def call(self, *, seconds: float = CALL_SECONDS) -> Call:
+        """Lend the connection for one call, which has to end in time."""
+        return Call(self, seconds)
+
+    @abstractmethod
+    async def connected(self) -> Connection:
+        """Return the connection, opened where it can be."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Drop the connection: nobody knows what would come on it next."""
+
+
+class Link(Lender):
     """The one connection of one part; a part never waits for another's call."""
 
     def __init__(self, conninfo: str, *, application_name: str) -> None:
@@ -81,28 +120,68 @@ class Link:
         self._application_name = application_name
         self._connection: Connection | None = None
 
-    @contextlib.asynccontextmanager
-    async def call(self, *, seconds: float = CALL_SECONDS) -> AsyncIterator[Connection]:
-        """Lend the connection for one call, which has to end in time."""
-        connection = await self._connected()
-        try:
-            with deadline(connection, seconds=seconds):
-                yield connection
-        finally:
-            # Also after a cancelled call: its answer may still be on the way.
-            if connection.closed or connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-                await self.close()
-
     async def close(self) -> None:
         """Drop the connection; the next call opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
 
-    async def _connected(self) -> Connection:
+    async def connected(self) -> Connection:
+        """Return the connection, opened where there is none."""
         if self._connection is None or self._connection.closed:
             self._connection = await connect(self._conninfo, application_name=self._application_name)
         return self._connection
+
+
+class Call:
+    """One call on a connection, which has to end in time."""
+
+    __slots__ = ("_connection", "_deadline", "_lender", "_seconds")
+
+    def __init__(self, lender: Lender, seconds: float) -> None:
+        self._lender = lender
+        self._seconds = seconds
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._lender.connected()
+        self._deadline = Deadline(self._connection, seconds=self._seconds)
+        self._deadline.__enter__()
+        return self._connection
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        try:
+            # Broken, or cancelled: its answer may still be on the way.
+            if self._connection.pgconn.transaction_status != TransactionStatus.IDLE:
+                await self._lender.close()
+        finally:
+            self._deadline.__exit__(kind, error, traceback)
+
+
+class Deadline:
+    """Cuts the connection when the time is up: a frozen server does not even answer a cancellation.
+
+    Like a call no generator: as these they were a tenth of what a claim takes.
+    """
+
+    __slots__ = ("_connection", "_expired", "_seconds", "_timer")
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], *, seconds: float) -> None:
+        self._connection = connection
+        self._seconds = seconds
+        self._expired = False
+
+    def __enter__(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._seconds, self._cut)
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        self._timer.cancel()
+        if self._expired and isinstance(error, psycopg.OperationalError):
+            message = f"no answer from the database within {self._seconds:g} s"
+            raise DeadlineExceededError(message) from None
+
+    def _cut(self) -> None:
+        self._expired = True
+        abort(self._connection)
 
 
 async def connect(conninfo: str, *, application_name: str) -> Connection:
@@ -119,27 +198,6 @@ async def connect(conninfo: str, *, application_name: str) -> Connection:
     # By psycopg's own way, one number of too many digits would fail a whole claim, again and again.
     set_json_loads(from_json, connection)
     return connection
-
-
-@contextlib.contextmanager
-def deadline(connection: psycopg.AsyncConnection[Any], *, seconds: float) -> Iterator[None]:
-    """Cut the connection when the time is up: a frozen server does not even answer a cancellation."""
-    expired = False
-
-    def cut() -> None:
-        nonlocal expired
-        expired = True
-        abort(connection)
-
-    timer = asyncio.get_running_loop().call_later(seconds, cut)
-    try:
-        yield
-    except psycopg.OperationalError:
-        if expired:
-            raise DeadlineExceededError(f"no answer from the database within {seconds:g} s") from None
-        raise
-    finally:
-        timer.cancel()
 
 
 def abort(connection: psycopg.AsyncConnection[Any]) -> None:

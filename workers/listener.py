@@ -1,19 +1,22 @@
 """The listener: hears at once of what is ready, where the database tells it (the setting scheduler.notify).
 
-On a connection past PgBouncer, because LISTEN is bound to a session. Nothing rests on it: the claimer asks
-anyway, and a lost notification costs one pause of its polling.
+On a connection past PgBouncer, because LISTEN is bound to a session. While it is there, the claimer claims by
+it: with nothing on the way, and the plan kept. Nothing rests on it: without it the claimer asks through the
+pooler, and a lost notification costs one pause of its polling.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
 
-from psycopg.pq.abc import PGconn
+import psycopg
+from psycopg.pq import TransactionStatus
 
 from workers import queries
-from workers.database import connect
+from workers.claimer import Claimer
+from workers.database import Connection, Lender, abort, connect, describe
+from workers.exchange import consume
 from workers.looper import Looper, Outage
 
 SILENT_SECONDS = 60.0
@@ -23,52 +26,101 @@ SHARDS = {b"%d" % shard: shard for shard in range(16)}
 
 
 class Listener(Looper):
-    """Tells the claimer of every notification."""
+    """Tells the claimer of every notification, and lends it the connection."""
 
     name = "listener"
 
-    def __init__(
-        self, conninfo: str, outage: Outage, *, node_id: str, hear: Callable[[int | None], None]
-    ) -> None:
+    def __init__(self, conninfo: str, outage: Outage, *, node_id: str, claimer: Claimer) -> None:
         super().__init__(outage)
         self._conninfo = conninfo
         self._application_name = f"pgtick listener {node_id}"
-        self._hear = hear
+        self._claimer = claimer
 
     async def turn(self) -> float:
         """Listen until the connection breaks; the worker ends it by cancelling."""
         conn = await connect(self._conninfo, application_name=self._application_name)
         async with conn:
+            # Anybody may notify, of anything.
+            conn.pgconn.notify_handler = lambda told: self._claimer.hear(SHARDS.get(told.extra))
             if not await queries.listen(conn):
                 return SILENT_SECONDS
             self._outage.ends(self.name)
-            self._hear(None)  # of what came before nobody tells
-            await self._hear_all(conn.pgconn)
+            may_claim = await self._may_claim(conn)
+            session = Session(conn)
+            self._claimer.hear()  # of what came before nobody tells
+            try:
+                if may_claim:
+                    self._claimer.session = session
+                await session.watch()
+            finally:
+                self._claimer.session = None
         return 0.0
 
-    async def _hear_all(self, pgconn: PGconn) -> None:
-        """Hear of every notification until the connection breaks, which raises.
+    async def _may_claim(self, conn: Connection) -> bool:
+        """Have the session make its plans; tell whether claims can go by it: not where a pooler would hand
+        each to another one.
+        """
+        if not await queries.is_direct(conn):
+            self._log.warning(
+                "goes through a pooler; DB_DIRECT_CONNECTION_STRING must name the server itself"
+            )
+            return False
+        try:
+            await queries.warm_up(conn)
+            await queries.prepare_claim(conn)
+        except psycopg.errors.InsufficientPrivilege as error:
+            fix = "grant pgtick_worker to the login of DB_DIRECT_CONNECTION_STRING, for quicker claims"
+            self._log.warning("listens only", error=describe(error), fix=fix)
+            return False
+        return True
+
+
+class Session(Lender):
+    """The listener's connection, which is watched all the time, and lent for claims."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._answer: asyncio.Future[None] | None = None
+        connection.readable = self._readable
+
+    async def connected(self) -> Connection:
+        """Return the connection."""
+        return self._connection
+
+    async def close(self) -> None:
+        """Break the connection, which the listener sees."""
+        abort(self._connection)
+        await self._connection.close()
+
+    async def watch(self) -> None:
+        """Pass on every notification until the connection breaks, which raises.
 
         As libpq has it: by psycopg's iterator it is 0.4 ms from the socket to here, a tenth of a start.
         """
-        loop = asyncio.get_running_loop()
-        broken = loop.create_future()
-
-        def read() -> None:
-            try:
-                pgconn.consume_input()
-                while (notification := pgconn.notifies()) is not None:
-                    # Anybody may notify, of anything.
-                    self._hear(SHARDS.get(notification.extra))
-            except Exception as error:
-                if not broken.done():
-                    broken.set_exception(error)
-
-        # One of our own: libpq closes its at the break, and what gets that number next would not work.
-        descriptor = os.dup(pgconn.socket)
-        loop.add_reader(descriptor, read)
+        # A descriptor of our own: libpq closes its at the break, and what gets that number next would not
+        # work.
+        descriptor = os.dup(self._connection.pgconn.socket)
+        self._loop.add_reader(descriptor, self._read)
         try:
-            await broken
+            await self._broken
         finally:
-            loop.remove_reader(descriptor)
+            self._loop.remove_reader(descriptor)
             os.close(descriptor)
+
+    def _read(self) -> None:
+        pgconn = self._connection.pgconn
+        if pgconn.transaction_status == TransactionStatus.ACTIVE:  # who asked reads
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_result(None)
+            return
+        try:
+            consume(pgconn)
+        except Exception as error:
+            if not self._broken.done():
+                self._broken.set_exception(error)
+
+    async def _readable(self) -> None:
+        self._answer = self._loop.create_future()
+        await self._answer

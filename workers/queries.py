@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from psycopg import AsyncConnection, sql
+from psycopg import sql
 from psycopg.rows import class_row
 
+from workers.database import Connection
 from workers.documents import from_json_exactly
 from workers.executions import Execution
-
-Connection = AsyncConnection[Any]
 
 
 class DueShard(NamedTuple):
@@ -133,9 +133,15 @@ _AS_TEXT = {"target": "target::text", "payload": "nullif(payload::text, 'null')"
 _CLAIM = f"""
 select {", ".join(_AS_TEXT.get(name, name) for name in _FIELDS)}
 from scheduler.claim(
-    worker_id => %(worker_id)s, max_executions => %(max_executions)s, queues => %(queues)s::text[],
-    job_types => %(job_types)s::text[], handlers => %(handlers)s::text[], shard => %(shard)s::integer)
-"""  # noqa: S608 - the names of its fields
+    worker_id => $1::uuid, max_executions => $2::integer, queues => $3::text[],
+    job_types => $4::text[], handlers => $5::text[], shard => $6::integer)
+""".encode()  # noqa: S608 - the names of its fields
+_PREPARED_CLAIM = b"claim"
+
+
+async def prepare_claim(conn: Connection) -> None:
+    """Have a session keep the plan of a claim: to parse and plan it is a fifth of one."""
+    await conn.execute(b"prepare claim (uuid, integer, text[], text[], text[], integer) as " + _CLAIM)
 
 
 async def claim(
@@ -147,23 +153,23 @@ async def claim(
     job_types: Sequence[str],
     handlers: Sequence[str],
     shard: int | None = None,
+    is_prepared: bool = False,
 ) -> list[Execution]:
     """Take up to so many executions of the kinds that this worker can run, of one shard or of any."""
-    cursor = await conn.execute(
-        _CLAIM,
-        {
-            "worker_id": worker_id,
-            "max_executions": max_executions,
-            "queues": list(queues) if queues else None,
-            "job_types": list(job_types),
-            "handlers": list(handlers),
-            "shard": shard,
-        },
-        binary=True,
+    rows = await conn.fetch(
+        _PREPARED_CLAIM if is_prepared else _CLAIM,
+        (
+            worker_id.hex.encode(),
+            b"%d" % max_executions,
+            _names(tuple(queues)) if queues else None,
+            _names(tuple(job_types)),
+            _names(tuple(handlers)),
+            None if shard is None else b"%d" % shard,
+        ),
+        is_prepared=is_prepared,
     )
     return [
-        Execution(*(*row[:_TARGET], from_json_exactly(row[_TARGET]), *row[_TARGET + 1 :]))
-        for row in await cursor.fetchall()
+        Execution(*(*row[:_TARGET], from_json_exactly(row[_TARGET]), *row[_TARGET + 1 :])) for row in rows
     ]
 
 
@@ -201,6 +207,12 @@ async def listen(conn: Connection) -> bool:
         return False
     await conn.execute("listen scheduler_ready")
     return True
+
+
+async def is_direct(conn: Connection) -> bool:
+    """Tell whether no pooler is between; one sends keys of its own for cancelling."""
+    cursor = await conn.execute("select pg_backend_pid()")
+    return await cursor.fetchone() == (conn.info.backend_pid,)
 
 
 class Transaction(NamedTuple):
@@ -403,6 +415,13 @@ async def _signal(conn: Connection, function: sql.SQL, transaction: Transaction)
 def _array(values: Iterable[int | str]) -> str:
     """An array of what needs no quotes, as text: psycopg takes twice as long for each element."""
     return f"{{{','.join(map(str, values))}}}"
+
+
+@lru_cache(maxsize=64)
+def _names(names: tuple[str, ...]) -> bytes:
+    """An array of names, as text: a worker asks for the same ones again and again."""
+    escaped = (name.replace("\\", "\\\\").replace('"', '\\"') for name in names)
+    return "{{{}}}".format(",".join(f'"{name}"' for name in escaped)).encode()
 
 
 def _sparse(values: Sequence[Any]) -> list[Any] | None:

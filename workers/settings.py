@@ -28,7 +28,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database: str
     """DB_WRITE_CONNECTION_STRING."""
     direct_database: str | None = None
-    """DB_DIRECT_CONNECTION_STRING: past PgBouncer, to LISTEN; without it the worker only polls."""
+    """DB_DIRECT_CONNECTION_STRING: past PgBouncer, to LISTEN and claim; without it the worker only polls."""
     sql_database: str | None = None
     """PGTICK_SQL_CONNECTION_STRING: the login that SQL jobs run as; without it no SQL job is claimed."""
     node_id: str

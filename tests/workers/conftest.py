@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 
@@ -49,3 +50,23 @@ def start(database: Database, tmp_path: Path) -> Iterator[StartWorker]:
     yield start
     for program in programs:
         program.kill()
+
+
+@pytest.fixture
+async def readers(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """The descriptors that the event loop watches, from now on."""
+    loop = asyncio.get_running_loop()
+    watched: set[int] = set()
+
+    def add(descriptor: int, *what: Any) -> None:
+        watched.add(descriptor)
+        add_reader(descriptor, *what)
+
+    def remove(descriptor: int) -> bool:
+        watched.discard(descriptor)
+        return remove_reader(descriptor)
+
+    add_reader, remove_reader = loop.add_reader, loop.remove_reader
+    monkeypatch.setattr(loop, "add_reader", add)
+    monkeypatch.setattr(loop, "remove_reader", remove)
+    return watched

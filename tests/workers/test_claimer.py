@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -255,6 +256,26 @@ async def test_a_claim_that_does_not_end_in_time_asks_for_less_the_next_time(
     await bench.claimer.turn()
     await bench.claimer.turn()
     assert asked == [2, 1, 1, 2]
+
+
+async def test_claims_by_the_link_where_the_session_refuses(bench: Bench, database: Database) -> None:
+    """It knows no such statement, as behind a pooler; a lease that is over says nothing about the session."""
+    session = Link(database.dsn(user="pgtick_worker", direct=True), application_name="test session")
+    bench.claimer.session = session
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        await bench.claimer.turn()
+    assert bench.claimer.session is None
+    bench.enqueue()
+    await bench.claimer.turn()
+    assert bench.running() == 1
+
+    async with session.call() as conn:
+        await queries.prepare_claim(conn)
+        bench.schedule.conn.execute("select scheduler.stop_worker(%s)", (bench.lease.worker_id,))
+        bench.claimer.session = session
+        await bench.claimer.turn()
+    assert bench.claimer.session is session
+    await session.close()
 
 
 async def test_a_look_in_vain_that_took_long_is_not_repeated_at_once(

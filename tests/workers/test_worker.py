@@ -90,7 +90,10 @@ def test_listens_where_the_database_tells(
         PGTICK_POLL_MIN_SECONDS="600",
         PGTICK_POLL_MAX_SECONDS="600",
     )
-    listening = "select from pg_stat_activity where datname = %s and query = 'listen scheduler_ready'"
+    listening = """
+        select query_start from pg_stat_activity
+        where datname = %s and application_name like 'pgtick listener%%' and query like 'prepare claim%%'
+    """
     wait_until(lambda: bool(db.execute(listening, (database.name,)).fetchall()))
 
     def value(query: str, *arguments: Any) -> Any:
@@ -115,7 +118,11 @@ def test_listens_where_the_database_tells(
     ended = "select from scheduler.executions where job_name = 'ticked' and status = 'succeeded'"
     wait_until(lambda: bool(db.execute(ended).fetchall()))
 
-    cut = listening.replace("select", "select pg_terminate_backend(pid)", 1)
+    before = value(listening, database.name)
+    schedule.wait(schedule.enqueue("python", "noop"))
+    assert value(listening, database.name) > before  # who hears claims, too
+
+    cut = listening.replace("query_start", "pg_terminate_backend(pid)")
     assert len(db.execute(cut, (database.name,)).fetchall()) == 1
     wait_until(lambda: bool(worker.events("database available again")))
     schedule.wait(schedule.enqueue("python", "noop"))

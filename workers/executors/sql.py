@@ -23,10 +23,10 @@ from workers.database import (
     CONNECT_SECONDS,
     KEEPALIVE,
     Connection,
+    Deadline,
     abort,
     advise,
     connect,
-    deadline,
     describe,
 )
 from workers.documents import to_json
@@ -194,7 +194,7 @@ class SqlExecutor:
         try:
             conn = await connect(self._conninfo, application_name=self._application_name)
             async with conn:
-                with deadline(conn, seconds=CANCEL_SECONDS):
+                with Deadline(conn, seconds=CANCEL_SECONDS):
                     await stop(conn, transaction)
         except psycopg.Error as error:
             _log.warning("the database cannot be told to stop a SQL job", error=describe(error))
@@ -223,7 +223,7 @@ async def _work(
             )
         await queries.clean_sql_job(conn, idle_limit=idle_limit)
         session.committing = True
-        with deadline(conn, seconds=COMMIT_SECONDS):
+        with Deadline(conn, seconds=COMMIT_SECONDS):
             if not await queries.finish_sql_job(conn, execution, result=to_json(result)):
                 raise _StaleError
             await conn.execute("commit")
@@ -244,7 +244,7 @@ async def _work(
 async def _roll_back(conn: Connection) -> None:
     """Undo the job, also what a rollback leaves: session locks, prepared statements."""
     try:
-        with deadline(conn, seconds=COMMIT_SECONDS):
+        with Deadline(conn, seconds=COMMIT_SECONDS):
             await queries.roll_back_sql_job(conn)
     except psycopg.Error:
         await conn.close()
