@@ -52,6 +52,8 @@ begin
             end;
         end if;
     end loop;
-    return scheduler_internal.join_words(v_words);
+    -- Each once: `0,7` names Sunday twice.
+    return scheduler_internal.join_words(array(
+        select w from unnest(v_words) with ordinality as u (w, n) group by w order by min(n)));
 end
 $$;

@@ -104,6 +104,7 @@ WORDS = {
         "at 00:00 on the 1st and the last day of every 2nd month from January to June in 2030 and 2032"
     ),
     "0 0 *,3 * 2": "at 00:00 on Tuesday",
+    "0 0 * * 7,MON,0,1": "at 00:00 on Sunday and Monday",
 }
 
 
