@@ -117,8 +117,13 @@ def explain_error(error: psycopg.Error) -> tuple[str, str]:
         return diag.message_primary, "the login lacks a role for it, see deploy/README.md"
     if (error.sqlstate or "").startswith("08") and (fix := _fix(diag.message_primary)):  # of a pooler
         return diag.message_primary, fix
-    parts = [diag.message_primary, diag.message_detail, diag.message_hint]
-    return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part), ""
+    return describe_notice(diag), ""
+
+
+def describe_notice(notice: errors.Diagnostic) -> str:
+    """Returns what PostgreSQL remarks on a call in one line: message, detail and hint."""
+    parts = (notice.message_primary, notice.message_detail, notice.message_hint)
+    return "; ".join(" ".join(part.split()).rstrip(".") for part in parts if part)
 
 
 def _fix(reason: str) -> str | None:

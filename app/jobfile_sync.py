@@ -17,6 +17,7 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from app.db import describe_notice
 from app.documents import to_json
 from app.jobfile_problems import JobFileError, Problem
 from app.jobfile_spec import COMPARED, JobSpec, marks_of
@@ -164,7 +165,10 @@ class _Sync:
         own_tags = spec.arguments.get("tags")
         tags = [*(own_tags if isinstance(own_tags, list) else ()), *marks]
         arguments: dict[str, Any] = {"name": spec.name, **spec.arguments, "tags": tags}
-        handler = _collect(warnings)
+
+        def handler(notice: psycopg.errors.Diagnostic) -> None:
+            warnings.append(describe_notice(notice))
+
         self._conn.add_notice_handler(handler)
         try:
             with self._conn.transaction():
@@ -221,14 +225,6 @@ def _blamed(spec: JobSpec, message: str) -> str | None:
         if field in words or (isinstance(value, str) and value in quoted):
             return field
     return None
-
-
-def _collect(warnings: list[str]) -> Callable[[psycopg.errors.Diagnostic], None]:
-    def handler(notice: psycopg.errors.Diagnostic) -> None:
-        parts = (notice.message_primary, notice.message_detail, notice.message_hint)
-        warnings.append("; ".join(part.rstrip(".") for part in parts if part))
-
-    return handler
 
 
 def _call(function: str, arguments: Iterable[str]) -> sql.Composed:

@@ -23,10 +23,12 @@ _LOCAL: LiteralString = """
 @click.option("--check", is_flag=True, help="Compare with croniter, in UTC; exit code 1 if it disagrees.")
 def preview(schedule: str, *, timezone: str, count: int, after: str | None, check: bool) -> None:
     """Shows when a SCHEDULE fires next, such as '0 9 * * mon-fri' or 'every 15 minutes'."""
-    from app.db import connect
+    from app.db import connect, describe_notice
 
     start = _parse(after)
+    warnings: dict[str, None] = {}  # each once, as every call below gives them
     with connect() as conn, conn.transaction():
+        conn.add_notice_handler(lambda notice: warnings.update({describe_notice(notice): None}))
         start = start or conn.execute("select scheduler.now()").fetchone()[0]  # type: ignore[index]
         described = conn.execute("select scheduler.describe(%s)", [schedule]).fetchone()
         instants = [row[0] for row in conn.execute(_PREVIEW, [schedule, timezone, count, start])]
@@ -38,6 +40,8 @@ def preview(schedule: str, *, timezone: str, count: int, after: str | None, chec
         click.echo(local if local == f"{local[:4]}{universal} UTC" else f"{local}   {universal} UTC")
     if not instants:
         click.echo("it never fires again")
+    for warning in warnings:
+        click.echo(f"! {warning}", err=True)
     if check:
         _compare(schedule, start, [instant.astimezone(UTC) for instant in in_utc])
 

@@ -401,6 +401,15 @@ def test_preview_shows_local_time_and_utc(database: Database) -> None:
     ]
 
 
+def test_preview_passes_on_what_the_database_remarks(database: Database) -> None:
+    """Once, and on stderr: the output is for scripts."""
+    done = pgtick("preview", "0 0 */2 * 1", "--check", DB_WRITE_CONNECTION_STRING=database.dsn())
+    (line,) = done.stderr.splitlines()
+    assert line.startswith('! schedule "0 0 */2 * 1" runs on days that match either day field; Vixie cron')
+    assert 'Write "+1" as day-of-week' in line
+    assert "either" not in done.stdout
+
+
 def test_preview_asks_croniter(database: Database) -> None:
     for schedule in ("*/7 1 * * mon", "30 5 0 1 1 *", "0 0 29 2 *"):
         done = pgtick("preview", schedule, "--check", DB_WRITE_CONNECTION_STRING=database.dsn())
