@@ -259,7 +259,7 @@ async def test_a_claim_that_does_not_end_in_time_asks_for_less_the_next_time(
 
 
 async def test_claims_by_the_link_where_the_session_refuses(bench: Bench, database: Database) -> None:
-    """It knows no such statement, as behind a pooler; a lease that is over says nothing about the session."""
+    """It knows no such statement, as behind a pooler."""
     session = Link(database.dsn(user="pgtick_worker", direct=True), application_name="test session")
     bench.claimer.session = session
     with pytest.raises(psycopg.errors.InvalidSqlStatementName):
@@ -268,14 +268,26 @@ async def test_claims_by_the_link_where_the_session_refuses(bench: Bench, databa
     bench.enqueue()
     await bench.claimer.turn()
     assert bench.running() == 1
-
-    async with session.call() as conn:
-        await queries.prepare_claim(conn)
-        bench.schedule.conn.execute("select scheduler.stop_worker(%s)", (bench.lease.worker_id,))
-        bench.claimer.session = session
-        await bench.claimer.turn()
-    assert bench.claimer.session is session
     await session.close()
+
+
+async def test_claims_by_the_link_where_the_session_leads_to_another_database(
+    bench: Bench, database: Database
+) -> None:
+    """Which has no lease of this worker, and never will."""
+    other = database.server.clone_template()
+    session = Link(database.server.conninfo(other, user="pgtick_worker"), application_name="test session")
+    try:
+        async with session.call() as conn:
+            await queries.prepare_claim(conn)
+        bench.claimer.session = session
+        bench.enqueue()
+        for _ in range(2):
+            await bench.claimer.turn()
+        assert bench.running() == 1
+    finally:
+        await session.close()
+        database.server.drop_database(other)
 
 
 async def test_a_look_in_vain_that_took_long_is_not_repeated_at_once(
