@@ -95,7 +95,8 @@ class Claimer(Looper):
         most = min(self._runner.free, self._most)
         shard = self._choose_shard()
         began = time.monotonic()
-        session = self.session
+        # What nobody could record is not claimed past a pooler that is away: 220 runs of 0.3 s ran twice.
+        session = None if self._outage.lasts else self.session
         try:
             async with (session or self._link).call() as conn:
                 executions = await queries.claim(
@@ -114,7 +115,8 @@ class Claimer(Looper):
                 self._order_until = time.monotonic() + ORDER_SECONDS
         except psycopg.Error as error:
             self._may_be_more = True
-            self.session = None  # perhaps it leads elsewhere; by the link as long as it is not lent anew
+            if session is not None:
+                self.session = None  # perhaps it leads elsewhere; by the link as long as it is not lent anew
             # Perhaps it was too much to send: in bytes nothing bounds a claim, and the same would fail again.
             if isinstance(error, DeadlineExceededError):
                 self._most = max(1, most // 2)

@@ -24,6 +24,11 @@ class Outage:
         self._parts: set[str] = set()
         self._log = structlog.get_logger("database")
 
+    @property
+    def lasts(self) -> bool:
+        """Whether a part has failed, and does not yet work again."""
+        return bool(self._parts)
+
     def begins(self, part: str, error: Exception) -> None:
         """Note that a part failed."""
         if not self._parts:

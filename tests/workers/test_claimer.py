@@ -92,9 +92,10 @@ class Bench:
             on_outcome=lambda run, _: self.runner.forget(run),
             on_progress=lambda _run, _value: None,
         )
+        self.outage = Outage()
         self.claimer = Claimer(
             link,
-            Outage(),
+            self.outage,
             self.settings,
             lease=self.lease,
             runner=self.runner,
@@ -288,6 +289,20 @@ async def test_claims_by_the_link_where_the_session_leads_to_another_database(
     finally:
         await session.close()
         database.server.drop_database(other)
+
+
+async def test_claims_by_the_session_only_while_the_links_work(bench: Bench) -> None:
+    """Else a pooler that is away has it claim on and on what cannot be recorded, and runs again elsewhere."""
+    outage = bench.outage
+    bench.claimer.session = session = Link("host=127.0.0.1 port=1", application_name="test session")
+    bench.enqueue()
+    outage.begins("finisher", psycopg.OperationalError("away"))
+    await bench.claimer.turn()
+    assert bench.running() == 1
+    outage.ends("finisher")
+    assert bench.claimer.session is session
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        await bench.claimer.turn()
 
 
 async def test_a_look_in_vain_that_took_long_is_not_repeated_at_once(
