@@ -109,10 +109,6 @@ class Claimer(Looper):
                     shard=shard,
                     is_prepared=session is not None,
                 )
-            if not executions and self._is_resting and time.monotonic() > self._order_until:
-                async with self._link.call() as conn:
-                    self._order = await queries.poll_order(conn, worker_id=worker_id)
-                self._order_until = time.monotonic() + ORDER_SECONDS
         except psycopg.Error as error:
             self._may_be_more = True
             if session is not None:
@@ -146,6 +142,10 @@ class Claimer(Looper):
                 self._order = ALONE
         if self._may_be_more:
             return 0.0
+        if not executions and self._is_resting and time.monotonic() > self._order_until:
+            async with self._link.call() as conn:
+                self._order = await queries.poll_order(conn, worker_id=worker_id)
+            self._order_until = time.monotonic() + ORDER_SECONDS
         pause = self._next_pause()
         if not executions:
             pause = max(pause, min(REST_TIMES * (time.monotonic() - began), MOST_REST_SECONDS))

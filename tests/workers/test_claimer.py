@@ -305,6 +305,26 @@ async def test_claims_by_the_session_only_while_the_links_work(bench: Bench) -> 
         await bench.claimer.turn()
 
 
+async def test_a_link_that_fails_costs_no_session(
+    bench: Bench, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the pooler is started anew: the session, which does not break, would never be lent again."""
+    session = Link(database.dsn(user="pgtick_worker", direct=True), application_name="test session")
+    async with session.call() as conn:
+        await queries.prepare_claim(conn)
+    bench.claimer.session = session
+
+    async def fail(*_args: Any, **_kwargs: Any) -> PollOrder:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(queries, "poll_order", fail)
+    await bench.claimer.turn()  # it finds nothing, and then rests
+    with pytest.raises(psycopg.OperationalError, match="away"):
+        await bench.claimer.turn()
+    assert bench.claimer.session is session
+    await session.close()
+
+
 async def test_a_look_in_vain_that_took_long_is_not_repeated_at_once(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
