@@ -17,10 +17,11 @@ RETRY_MAX_SECONDS = 3.0
 
 class Outage:
     """Which parts of a process cannot reach the database: one line when the first fails, one when all work
-    again.
+    again. Of each address one: where that past the pooler is wrong, the database may still go away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "database") -> None:
+        self._what = what
         self._parts: set[str] = set()
         self._log = structlog.get_logger("database")
 
@@ -32,7 +33,7 @@ class Outage:
     def begins(self, part: str, error: Exception) -> None:
         """Note that a part failed."""
         if not self._parts:
-            self._log.warning("database unavailable, retrying", part=part, error=describe(error))
+            self._log.warning(f"{self._what} unavailable, retrying", part=part, error=describe(error))
         self._parts.add(part)
 
     def ends(self, part: str) -> None:
@@ -40,7 +41,7 @@ class Outage:
         if part in self._parts:
             self._parts.remove(part)
             if not self._parts:
-                self._log.info("database available again")
+                self._log.info(f"{self._what} available again")
 
 
 class Looper(ABC):

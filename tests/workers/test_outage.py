@@ -63,6 +63,19 @@ def test_short_outage_costs_nothing(
     wait_until(lambda: bool(worker.events("database available again")))
 
 
+def test_is_told_where_the_direct_address_has_long_been_wrong(
+    start: StartWorker, schedule: Schedule, database: Database
+) -> None:
+    """Which costs milliseconds only, and is told as what it is."""
+    worker = start("worker", DB_DIRECT_CONNECTION_STRING="host=127.0.0.1 port=1")
+    schedule.wait(schedule.enqueue("python", "noop"))
+    wait_until(lambda: bool(worker.events("direct connection unavailable, retrying")))
+    assert worker.events("database unavailable, retrying") == []
+    with outage(database, schedule.conn):
+        wait_until(lambda: bool(worker.events("database unavailable, retrying")))
+    wait_until(lambda: bool(worker.events("database available again")))
+
+
 def test_who_leaves_in_an_outage_tells_what_was_not_recorded(
     start: StartWorker, schedule: Schedule, database: Database, tmp_path: Path
 ) -> None:
