@@ -111,18 +111,14 @@ class Claimer(Looper):
                 )
         except psycopg.Error as error:
             self._may_be_more = True
-            if session is not None:
-                self.session = None  # perhaps it leads elsewhere; by the link as long as it is not lent anew
+            if session is not None:  # by the link, until the listener has made another one that works
+                self.session = None
+                await session.close()
             # Perhaps it was too much to send: in bytes nothing bounds a claim, and the same would fail again.
             if isinstance(error, DeadlineExceededError):
                 self._most = max(1, most // 2)
             if error.sqlstate != NO_LEASE:
                 raise
-            if session is not None:
-                self._log.warning(
-                    "no lease of this worker where DB_DIRECT_CONNECTION_STRING leads, claims go without it",
-                    fix="if every start says so: have it name the database of DB_WRITE_CONNECTION_STRING",
-                )
             self._on_no_lease()
             return WAIT_SECONDS
         self._most = min(2 * self._most, self._settings.concurrency)

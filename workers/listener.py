@@ -15,7 +15,16 @@ from psycopg.pq import TransactionStatus
 
 from workers import queries
 from workers.claimer import Claimer
-from workers.database import Connection, Lender, abort, connect, describe
+from workers.database import (
+    CALL_SECONDS,
+    Connection,
+    Deadline,
+    Lender,
+    Link,
+    abort,
+    connect,
+    describe,
+)
 from workers.exchange import consume
 from workers.looper import Looper, Outage
 
@@ -30,49 +39,62 @@ class Listener(Looper):
 
     name = "listener"
 
-    def __init__(self, conninfo: str, outage: Outage, *, node_id: str, claimer: Claimer) -> None:
+    def __init__(
+        self, conninfo: str, outage: Outage, *, database: str, node_id: str, claimer: Claimer
+    ) -> None:
         super().__init__(outage)
         self._conninfo = conninfo
+        self._database = database
         self._application_name = f"pgtick listener {node_id}"
         self._claimer = claimer
 
     async def turn(self) -> float:
         """Listen until the connection breaks; the worker ends it by cancelling."""
+        database = await self._find_database()
         conn = await connect(self._conninfo, application_name=self._application_name)
         async with conn:
             # Anybody may notify, of anything.
             conn.pgconn.notify_handler = lambda told: self._claimer.hear(SHARDS.get(told.extra))
-            if not await queries.listen(conn):
-                return SILENT_SECONDS
+            with Deadline(conn, seconds=CALL_SECONDS):
+                if not await queries.listen(conn):
+                    return SILENT_SECONDS
+                fault = await _prepare(conn, database)
             self._outage.ends(self.name)
-            may_claim = await self._may_claim(conn)
             session = Session(conn)
             self._claimer.hear()  # of what came before nobody tells
             try:
-                if may_claim:
+                if fault is None:
                     self._claimer.session = session
+                else:
+                    self._log.warning("claims go without DB_DIRECT_CONNECTION_STRING", reason=fault)
                 await session.watch()
             finally:
                 self._claimer.session = None
         return 0.0
 
-    async def _may_claim(self, conn: Connection) -> bool:
-        """Have the session make its plans; tell whether claims can go by it: not where a pooler would hand
-        each to another one.
-        """
-        if not await queries.is_direct(conn):
-            self._log.warning(
-                "goes through a pooler; DB_DIRECT_CONNECTION_STRING must name the server itself"
-            )
-            return False
+    async def _find_database(self) -> queries.Identity:
+        link = Link(self._database, application_name=self._application_name)
         try:
-            await queries.warm_up(conn)
-            await queries.prepare_claim(conn)
-        except psycopg.errors.InsufficientPrivilege as error:
-            fix = "grant pgtick_worker to the login of DB_DIRECT_CONNECTION_STRING, for quicker claims"
-            self._log.warning("listens only", error=describe(error), fix=fix)
-            return False
-        return True
+            async with link.call() as conn:
+                return await queries.identity(conn)
+        finally:
+            await link.close()
+
+
+async def _prepare(conn: Connection, database: queries.Identity) -> str | None:
+    """Have a session make its plans; return why claims cannot go by it, None if they can."""
+    if not await queries.is_direct(conn):  # each would come to another session
+        return "it goes through a pooler: name the server itself"
+    if await queries.identity(conn) != database:
+        return "it leads to another database than DB_WRITE_CONNECTION_STRING"
+    try:
+        await queries.warm_up(conn)
+        await queries.prepare_claim(conn)
+    except psycopg.errors.InsufficientPrivilege as error:
+        return f"{describe(error)}: grant pgtick_worker to its login"
+    except psycopg.ProgrammingError as error:
+        return f"{describe(error)}: run `pgtick migrate`"
+    return None
 
 
 class Session(Lender):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from abc import ABC, abstractmethod
 
 import psycopg
@@ -78,10 +79,12 @@ class Looper(ABC):
         failures = 0
         while not self.stopping:
             self._wake.clear()
+            began = time.monotonic()
             try:
                 seconds = await self.turn()
             except Exception as error:
-                failures += 1
+                # One that worked for so long before, as a listener's does for months, is the first anew.
+                failures = failures + 1 if time.monotonic() - began < RETRY_MAX_SECONDS else 1
                 if isinstance(error, psycopg.OperationalError):
                     self._outage.begins(self.name, error)
                 elif isinstance(error, psycopg.Error):

@@ -215,6 +215,27 @@ async def is_direct(conn: Connection) -> bool:
     return await cursor.fetchone() == (conn.info.backend_pid,)
 
 
+class Identity(NamedTuple):
+    """What tells a database from all others: when its server was started, to the microsecond, and its oid."""
+
+    started_at: datetime
+    oid: int
+
+
+async def identity(conn: Connection) -> Identity:
+    """Ask which database this is, whatever leads to it."""
+    cursor = conn.cursor(row_factory=class_row(Identity))
+    await cursor.execute(
+        """
+        select pg_postmaster_start_time() as started_at, oid from pg_database
+        where datname = current_database()
+        """
+    )
+    row = await cursor.fetchone()
+    assert row is not None  # noqa: S101 - one row by construction
+    return row
+
+
 class Transaction(NamedTuple):
     """A transaction, as pg_stat_activity knows it."""
 

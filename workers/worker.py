@@ -121,7 +121,13 @@ class Worker:
             on_no_lease=self._beat_now,
         )
         self._listeners = [
-            Listener(conninfo, Outage("direct connection"), node_id=settings.node_id, claimer=self._claimer)
+            Listener(
+                conninfo,
+                Outage("direct connection"),
+                database=settings.database,
+                node_id=settings.node_id,
+                claimer=self._claimer,
+            )
             for conninfo in [settings.direct_database]
             if conninfo is not None
         ]

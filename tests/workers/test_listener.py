@@ -47,9 +47,11 @@ def _telling(database: Database, db: Connection[Any]) -> None:
 
 
 @asynccontextmanager
-async def listening(claimer: Claimer, dsn: str) -> AsyncIterator[asyncio.Task[float]]:
+async def listening(
+    claimer: Claimer, dsn: str, *, database: str | None = None
+) -> AsyncIterator[asyncio.Task[float]]:
     """Has a listener take its turn while the block runs, which begins when it hears."""
-    listener = Listener(dsn, Outage(), node_id="x", claimer=claimer)  # type: ignore[arg-type]
+    listener = Listener(dsn, Outage(), database=database or dsn, node_id="x", claimer=claimer)  # type: ignore[arg-type]
     turn = asyncio.create_task(listener.turn())
     async with asyncio.timeout(20):
         await until(lambda: turn.done() or bool(claimer.heard))
@@ -184,3 +186,28 @@ async def test_no_claim_goes_by_a_session_that_a_pooler_lends(
             assert claimer.session is None
     finally:
         pooler.stop()
+
+
+async def test_no_claim_goes_to_another_database(database: Database, claimer: Claimer) -> None:
+    """It has no lease of this worker, and never will."""
+    other = database.server.clone_template()
+    try:
+        dsn = database.dsn(user="pgtick_worker")
+        direct = database.dsn(user="pgtick_worker", direct=True)
+        async with listening(claimer, direct, database=dsn):
+            assert claimer.session is not None
+        async with listening(claimer, direct, database=database.server.conninfo(other, user="pgtick_worker")):
+            assert claimer.session is None
+    finally:
+        database.server.drop_database(other)
+
+
+async def test_listens_without_plans_made_beforehand(
+    database: Database, db: Connection[Any], claimer: Claimer
+) -> None:
+    """Newer than the functions: they are about to be migrated."""
+    db.execute("drop function scheduler.warm_up()")
+    async with listening(claimer, database.dsn(user="pgtick_worker", direct=True)):
+        assert claimer.session is None
+        db.execute("select pg_notify('scheduler_ready', '5')")
+        await until(lambda: claimer.heard == [5])

@@ -124,7 +124,7 @@ def test_listens_where_the_database_tells(
 
     cut = listening.replace("query_start", "pg_terminate_backend(pid)")
     assert len(db.execute(cut, (database.name,)).fetchall()) == 1
-    wait_until(lambda: bool(worker.events("database available again")))
+    wait_until(lambda: bool(worker.events("direct connection available again")))
     schedule.wait(schedule.enqueue("python", "noop"))
     assert not worker.events("the database refuses") + worker.events("a turn failed")
 
