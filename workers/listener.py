@@ -124,24 +124,31 @@ class Session(Lender):
         # A descriptor of our own: libpq closes its at the break, and what gets that number next would not
         # work.
         descriptor = os.dup(self._connection.pgconn.socket)
-        self._loop.add_reader(descriptor, self._read)
+        self._loop.add_reader(descriptor, self._read, descriptor)
         try:
             await self._broken
         finally:
             self._loop.remove_reader(descriptor)
             os.close(descriptor)
 
-    def _read(self) -> None:
+    def _read(self, descriptor: int) -> None:
         pgconn = self._connection.pgconn
         if pgconn.transaction_status == TransactionStatus.ACTIVE:  # who asked reads
             if self._answer is not None and not self._answer.done():
                 self._answer.set_result(None)
-            return
-        try:
-            consume(pgconn)
-        except Exception as error:
-            if not self._broken.done():
-                self._broken.set_exception(error)
+        else:
+            try:
+                consume(pgconn)
+            except Exception as error:
+                if not self._broken.done():
+                    self._broken.set_exception(error)
+        self._loop.call_soon(self._watch_on, descriptor)
+
+    def _watch_on(self, descriptor: int) -> None:
+        # Of a connection that was reset uvloop tells once, though what came before that is still to be read.
+        if not self._broken.done():
+            self._loop.remove_reader(descriptor)
+            self._loop.add_reader(descriptor, self._read, descriptor)
 
     async def _readable(self) -> None:
         self._answer = self._loop.create_future()

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+import uvloop
 from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from tests.conftest import Database
 from tests.support.pooler import Pooler
 from workers import queries
 from workers.database import DeadlineExceededError, Lender, connect
-from workers.listener import Listener
+from workers.listener import Listener, Session
 from workers.looper import Outage
 
 
@@ -165,6 +169,67 @@ async def test_a_call_that_has_no_answer_ends_the_turn(
         with pytest.raises(psycopg.OperationalError):
             await turn
         assert (readers, claimer.session) == (set(), None)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_reset_behind_what_is_still_to_be_read(
+    database: Database, run: Callable[[Coroutine[Any, Any, None]], None], is_asked: bool
+) -> None:
+    """Of which uvloop tells only once: the claimer and the listener would wait for ever."""
+    server = conninfo_to_dict(database.dsn(direct=True))
+    ends: list[asyncio.StreamWriter] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        upstream, downstream = await asyncio.open_connection(str(server["host"]), server["port"])
+        ends.extend((writer, downstream))
+        asking = asyncio.create_task(pass_on(reader, downstream))
+        while data := await upstream.read(1 << 16):
+            if is_asked and len(data) > 10_000:
+                reset(writer, data[:100])
+                break
+            writer.write(data)
+        asking.cancel()
+        downstream.close()
+
+    async def ask() -> None:
+        relaying = await asyncio.start_server(relay, "127.0.0.1", 0)
+        async with (
+            asyncio.timeout(20),
+            await connect(
+                make_conninfo(database.dsn(direct=True), port=relaying.sockets[0].getsockname()[1]),
+                application_name="test session",
+            ) as conn,
+        ):
+            session = Session(conn)
+            watching = asyncio.create_task(session.watch())
+            if is_asked:
+                with pytest.raises(psycopg.OperationalError):
+                    async with session.call() as conn:
+                        await conn.fetch(b"select repeat('x', 20000)", [])
+            else:
+                await asyncio.sleep(0)
+                ends[1].close()  # uvloop does not come to an end before the relay does
+                reset(ends[0], b"N\x00\x00\x00\x05\x00")  # a notice
+            with pytest.raises(psycopg.OperationalError):
+                await watching
+        relaying.close()
+
+    run(ask())
+
+
+async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Passes on what is asked."""
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+
+
+def reset(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Sends the last that is sent, and breaks the connection as a crashed machine does."""
+    writer.write(data)
+    socket = writer.get_extra_info("socket")
+    socket.setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 async def test_a_login_that_may_not_claim_only_hears(
